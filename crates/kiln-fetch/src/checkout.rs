@@ -34,6 +34,30 @@ pub struct StoredFile {
     id: String,
 }
 
+/// A line of a file that has git ignore something.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct IgnoreRule {
+    /// The file, as git names it: from the root of the repository, or by its whole path where it lies elsewhere.
+    pub file: String,
+    /// The line, counted from 1.
+    pub line: u64,
+    /// What it says.
+    pub pattern: String,
+}
+
+impl IgnoreRule {
+    /// Reads `FILE:LINE:PATTERN<tab>PATH` (git-check-ignore(1)). A rule that begins with `!` takes back what another one ignores.
+    fn read(told: &str) -> Option<Self> {
+        let (rule, _) = told.lines().next()?.rsplit_once('\t')?;
+        // A file's name may have colons; the first number between two of them is the line.
+        rule.match_indices(':').find_map(|(at, _)| {
+            let (line, pattern) = rule[at + 1..].split_once(':')?;
+            let line = line.parse().ok().filter(|_| !pattern.starts_with('!'))?;
+            Some(Self { file: excerpt(&rule[..at]), line, pattern: excerpt(pattern) })
+        })
+    }
+}
+
 impl Checkout {
     /// The checkout that a folder is in, if it is in one.
     #[must_use]
@@ -114,7 +138,12 @@ impl Checkout {
         if !folder.is_empty() {
             arguments.extend(["--", folder]);
         }
-        let listed = self.ask(&arguments)?.ok_or("git cannot list the commit's files")?;
+        self.stored(&arguments)
+    }
+
+    /// What `git ls-tree -z` lists.
+    fn stored(&self, arguments: &[&str]) -> Result<BTreeMap<String, StoredFile>, String> {
+        let listed = self.ask(arguments)?.ok_or("git cannot list the commit's files")?;
         let mut files = BTreeMap::new();
         for line in listed.split(|byte| *byte == 0).filter(|line| !line.is_empty()) {
             // A name that is no text is of no file that can be packed.
@@ -149,6 +178,17 @@ impl Checkout {
         }))
     }
 
+    /// The rule that has git ignore a path relative to `folder`; none if git does not ignore it.
+    ///
+    /// # Errors
+    /// If git cannot be asked.
+    pub fn ignored_by(folder: &Path, path: &str) -> Result<Option<IgnoreRule>, String> {
+        // What git tracks already is told as well, and the index is not read.
+        let arguments = ["check-ignore", "--verbose", "--no-index", "--", path];
+        let told = ask(folder, &arguments, LARGEST_LIST)?.unwrap_or_default();
+        Ok(IgnoreRule::read(&String::from_utf8_lossy(&told)))
+    }
+
     /// The last commit up to a revision that changed a file, by its path relative to `folder`; none if git knows none.
     ///
     /// # Errors
@@ -158,6 +198,41 @@ impl Checkout {
         let found = ask(folder, &arguments, LARGEST_LIST)?;
         let line = found.map(|bytes| String::from_utf8_lossy(&bytes).trim().to_owned());
         Ok(line.filter(|line| !line.is_empty()))
+    }
+
+    /// When each of these files was last changed by a commit, in seconds since 1970, by its path from the root of the repository. A
+    /// file that is not what the commit that is checked out has is in none.
+    ///
+    /// # Errors
+    /// Why that cannot be told: no commit yet, or a clone that does not have all of its history.
+    pub fn last_changes(&self, paths: &[String]) -> Result<BTreeMap<String, u64>, String> {
+        let commit = self.commit()?;
+        if self.line(&["rev-parse", "--is-shallow-repository"])?.is_none_or(|line| line != "false") {
+            return Err("the clone does not have the whole history".to_owned());
+        }
+        let literal: Vec<String> = paths.iter().map(|path| format!(":(top,literal){path}")).collect();
+        let literal = literal.iter().map(String::as_str);
+        let mut arguments = vec!["-c", "core.quotePath=false", "log", "--no-renames", "--name-only"];
+        // A merge names what it has otherwise than all of its parents. A repository's own settings would have signatures looked at, by
+        // a program that they name, and one file followed under other names.
+        arguments.extend(["-c", "--no-show-signature", "--no-follow"]);
+        arguments.extend(["--format=%x00%ct", &commit, "--"]);
+        arguments.extend(literal);
+        let log = self.text(&arguments)?.ok_or("git cannot tell its history")?;
+        let mut changes = BTreeMap::new();
+        // The newest commit is first.
+        for entry in log.split('\0') {
+            let mut lines = entry.lines();
+            let Some(time) = lines.next().and_then(|line| line.parse::<u64>().ok()) else { continue };
+            for path in lines.filter(|line| !line.is_empty()) {
+                changes.entry(path.to_owned()).or_insert(time);
+            }
+        }
+        let mut arguments = vec!["ls-tree", "-r", "-z", "--full-tree", &commit, "--"];
+        arguments.extend(paths.iter().map(String::as_str));
+        let stored = self.stored(&arguments)?;
+        changes.retain(|path, _| stored.get(path).is_some_and(|file| file.is(&self.root.join(path))));
+        Ok(changes)
     }
 
     fn ask(&self, arguments: &[&str]) -> Result<Option<Vec<u8>>, String> {
@@ -267,6 +342,16 @@ mod tests {
             object_id(b"hello\n", 64),
             "2cf8d83d9ee29543b34a87727421fdecb7e3f3a183d337639025de576db9ebb4"
         );
+    }
+
+    #[test]
+    fn a_rule_that_ignores_is_read_as_git_tells_it() {
+        let read = |told: &str| IgnoreRule::read(told).map(|rule| (rule.file, rule.line, rule.pattern));
+        let rule = |file: &str, line, pattern: &str| Some((file.to_owned(), line, pattern.to_owned()));
+        assert_eq!(read(".gitignore:2:.kiln/\theads.json\n"), rule(".gitignore", 2, ".kiln/"));
+        assert_eq!(read("/srv/a:b/ignore:10:*.l:3:g\tx\n"), rule("/srv/a:b/ignore", 10, "*.l:3:g"));
+        assert_eq!(read(".gitignore:3:!.kiln/heads.json\theads.json\n"), None);
+        assert_eq!(read(""), None);
     }
 
     #[test]

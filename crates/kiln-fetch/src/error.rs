@@ -135,6 +135,8 @@ pub enum FetchError {
         action: String,
         /// What it says.
         why: String,
+        /// Whether it wants another login, or none will do.
+        refused: bool,
     },
     /// git could not bring what was asked for.
     #[error("{url}: {why}")]

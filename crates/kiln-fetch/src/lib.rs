@@ -39,7 +39,7 @@ mod transport;
 mod uv_config;
 
 pub use apt_sources::{Mirror, apt_mirrors};
-pub use checkout::{Checkout, StoredFile, is_elsewhere};
+pub use checkout::{Checkout, IgnoreRule, StoredFile, is_elsewhere};
 pub use client::Client;
 pub use crates::{CratePlace, CrateSetting, cargo_config_paths, configured_crates, crate_url, downloads_of};
 pub use credentials::{redacted, without_credentials, without_queries};

@@ -2,7 +2,7 @@
 
 use crate::index::{Index, Part, facts_of};
 use crate::{Fact, FindError, Query};
-use kiln_record::{ArtifactName, Epoch, Record};
+use kiln_record::{ArtifactName, Epoch, IndexRecord, Record};
 use kiln_store::Ledger;
 use std::path::{Path, PathBuf};
 
@@ -12,6 +12,9 @@ const DEPTH: usize = 6;
 const MOST: usize = 200_000;
 /// The largest record that is read, in bytes.
 const LARGEST: u64 = 256 << 20;
+/// How a record is called, and the index over those of a folder.
+const RECORD: &str = "record.json";
+const INDEX: &str = "index.json";
 
 /// Something that was found.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -104,7 +107,7 @@ pub fn search_records(query: &Query, records: &[(String, Record)], found: &mut F
 }
 
 /// Looks in every record of a folder: published artifacts, records that were kept. A ledger among them is looked in by its
-/// index.
+/// index. What an index over artifacts names and has no record beside it could not be looked at.
 ///
 /// # Errors
 /// [`FindError::Place`] if there is none.
@@ -123,7 +126,12 @@ pub fn records_below(query: &Query, folder: &Path, found: &mut Found) -> Result<
             found.unread.push(format!("{label}: it is larger than {LARGEST} bytes"));
             continue;
         }
-        match Record::from_json(&fs_err::read(&file)?) {
+        let content = fs_err::read(&file)?;
+        if file.file_name().is_some_and(|name| name == INDEX) {
+            found.unread.extend(without_record(&file, &content));
+            continue;
+        }
+        match Record::from_json(&content) {
             Ok(record) => search_records(query, &[(label, record)], found),
             Err(error) => found.unread.push(format!("{label}: {error}")),
         }
@@ -133,6 +141,28 @@ pub fn records_below(query: &Query, folder: &Path, found: &mut Found) -> Result<
         return Err(FindError::Place { place: folder.display().to_string(), reason });
     }
     Ok(())
+}
+
+/// What an index over artifacts names, and has no record beside it. Documents of other kinds have its name, too, and name nothing.
+fn without_record(index: &Path, content: &[u8]) -> Vec<String> {
+    let json: serde_json::Value = match serde_json::from_slice(content) {
+        Ok(json) => json,
+        Err(error) => return vec![format!("{}: {error}", index.display())],
+    };
+    let folder = index.parent().unwrap_or(index);
+    let is_there =
+        |name: &str| [RECORD, IndexRecord::FILE].iter().any(|file| folder.join(name).join(file).is_file());
+    let named = ["artifacts", "indexes"].into_iter().filter_map(|key| json.get(key)?.as_object());
+    named
+        .flat_map(|named| named.keys())
+        .filter(|name| !is_there(name))
+        .map(|name| {
+            format!(
+                "{}: {INDEX} names it, and there is no {name}/{RECORD} beside that",
+                folder.join(name).display()
+            )
+        })
+        .collect()
 }
 
 /// Whether a folder is a ledger: an artifact's folder with the folder of a build.
@@ -159,7 +189,7 @@ fn collect(folder: &Path, depth: usize, files: &mut Vec<PathBuf>) -> Result<(), 
         let kind = entry.file_type()?;
         if kind.is_dir() && depth > 0 {
             collect(&entry.path(), depth - 1, files)?;
-        } else if kind.is_file() && entry.file_name() == "record.json" {
+        } else if kind.is_file() && [RECORD, INDEX].iter().any(|name| entry.file_name() == *name) {
             if files.len() == MOST {
                 let reason = format!("it holds more than {MOST} records");
                 return Err(FindError::Place { place: place(), reason });

@@ -4,7 +4,7 @@ use crate::invariant::holds;
 use kiln_audit::{BinaryTarget, check_binary, inspect_elf};
 use kiln_pack::{
     Limits, Member, PackError, StripLevel, Stripped, TarContent, TarItem, TarWriter, ZipReader, ZipWriter,
-    compress, inflate, read_tar, strip_elf,
+    compress, inflate, inflate_checked, read_tar, strip_elf,
 };
 use kiln_record::{Architecture, Mode, TreePath, runtimes};
 use std::collections::BTreeMap;
@@ -25,7 +25,10 @@ pub(crate) fn limits() -> Limits {
 /// Zips: what is read is as long as its member says and within the limits, and comes back equal when it is written.
 pub fn zip(data: &[u8]) {
     let stream = compress(data);
-    assert!(holds(inflate(&stream_of(data), data.len() as u64), "what was compressed is read") == data);
+    let deflated = stream_of(data);
+    assert!(holds(inflate(&deflated, stream.size), "what was compressed is read") == data);
+    let checked = inflate_checked(&deflated, stream.size, stream.crc32);
+    assert!(holds(checked, "what was compressed is read in one pass") == data);
     assert_eq!(stream.size, data.len() as u64);
 
     let Ok(mut reader) = ZipReader::open(Cursor::new(data), &limits()) else { return };

@@ -5,7 +5,7 @@ use crate::sections::{sections, text_of};
 use kiln_image::ContentsReader;
 use kiln_image::debian::{
     Keyring, LockedPackage, PackageIndex, Release, RootFs, RootFsRules, UnpackedPackage, Version,
-    decompress_xz, resolve, verify_cleartext,
+    decompress_xz, listed_files, resolve, verify_cleartext,
 };
 use kiln_record::{Architecture, Digest, Epoch};
 
@@ -35,6 +35,7 @@ pub fn deb(data: &[u8]) {
     if UnpackedPackage::read(&locked, bytes).is_err() {
         return;
     }
+    holds(listed_files("demo", bytes, &|_| true), "what is unpacked is listed");
     let layer = || -> Option<Vec<u8>> {
         let mut root = RootFs::new();
         root.add(holds(UnpackedPackage::read(&locked, bytes), "what was read is read again")).ok()?;

@@ -3,7 +3,7 @@
 use crate::invariant::holds;
 use crate::sections::sections;
 use flate2::{Compression, write::ZlibEncoder};
-use kiln_audit::{check_leaks, check_startup, inspect_elf, may_name_build_paths};
+use kiln_audit::{Whose, check_leaks, check_startup, inspect_elf, may_name_build_paths};
 use kiln_find::Query;
 use kiln_image::{ContentsReader, ImageContents};
 use kiln_pack::TarWriter;
@@ -154,9 +154,11 @@ pub fn file_text(data: &[u8]) {
         let path = holds(TreePath::new(name), "a path");
         let _ = may_name_build_paths(&path);
         let lines = data.split(|byte| *byte == b'\n').count();
-        for finding in
-            check_leaks(&path, true, data).into_iter().chain(check_startup("demo", &path, Some(data)))
-        {
+        for finding in check_leaks(&path, Whose::Project, data).into_iter().chain(check_startup(
+            "demo",
+            &path,
+            Some(data),
+        )) {
             assert!(finding.cause.chars().count() <= 512, "{} characters", finding.cause.len());
             assert!(finding.place.is_none_or(|place| place.line.is_none_or(|line| line as usize <= lines)));
         }

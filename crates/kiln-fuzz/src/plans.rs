@@ -79,6 +79,7 @@ pub fn workspace(data: &[u8]) {
         let file = file(path, text);
         match path {
             "kiln.toml" => files.settings = Some(file),
+            "kiln.lock" => files.tools_lock = Some(file),
             _ if path.starts_with("images/") && path.ends_with(".toml") => files.definitions.push(file),
             _ if path.starts_with("images/") => files.locks.push(file),
             _ if path.starts_with("manifests/") && path.ends_with(".toml") => files.manifests.push(file),

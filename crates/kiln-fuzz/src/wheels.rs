@@ -4,7 +4,7 @@ use crate::archives::limits;
 use crate::invariant::holds;
 use crate::python::target;
 use crate::sections::sections;
-use kiln_audit::{check_leaks, distributions_in_tree, reconcile};
+use kiln_audit::{Whose, check_leaks, distributions_in_tree, reconcile};
 use kiln_pack::ZipReader;
 use kiln_python::{
     Choice, FileSource, Wheel, WheelMember, install, parse_requirements, read_wheel, requires, select,
@@ -58,7 +58,7 @@ fn is_complete(wheel: &Wheel, files: &Files) {
     for file in &wheel.files {
         let bytes = bytes_of(&file.source);
         assert_eq!((file.digest, file.size), (Digest::of(&bytes), bytes.len() as u64), "{}", file.path);
-        let _ = check_leaks(&file.path, true, &bytes);
+        let _ = check_leaks(&file.path, Whose::Project, &bytes);
         assert!(content.insert(file.path.clone(), bytes).is_none(), "{} is there once", file.path);
     }
     let installed = install(&[wheel], None);

@@ -4,12 +4,12 @@ use crate::ImageError;
 use crate::contents::{ContentEntry, ImageContents, LIBRARY_FOLDERS};
 use crate::{WheelDigests, debian, rpm};
 use kiln_pack::BoundedTar;
-use kiln_record::{Distribution, TreePath};
+use kiln_record::{Distribution, TreePath, cpe_name};
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::Read;
 
 /// The version of the rules by which contents are read: what is remembered of a base under other rules is read anew.
-pub const CONTENTS_RULES: u32 = 7;
+pub const CONTENTS_RULES: u32 = 8;
 
 /// Entries of all layers together.
 const ENTRY_LIMIT: usize = 1_000_000;
@@ -163,8 +163,11 @@ impl ContentsReader {
             .map(|bytes| String::from_utf8_lossy(bytes));
         if let Some(release) = release {
             contents.system = os_release(&release, "PRETTY_NAME");
-            contents.distribution = os_release(&release, "ID")
-                .map(|id| Distribution { id, version: os_release(&release, "VERSION_ID") });
+            contents.distribution = os_release(&release, "ID").map(|id| Distribution {
+                id,
+                version: os_release(&release, "VERSION_ID"),
+                cpe: os_release(&release, "CPE_NAME").and_then(|name| cpe_name(&name)),
+            });
         }
         for (library, interface) in INTERFACES {
             let newest = LIBRARY_FOLDERS

@@ -24,6 +24,7 @@ mod signature;
 mod version;
 mod xz;
 
+pub use deb::listed_files;
 pub(crate) use installed::{installed_packages, is_copyright};
 pub use keyring::Keyring;
 pub use packages::{Package, PackageIndex};

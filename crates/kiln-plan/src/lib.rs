@@ -49,6 +49,8 @@ pub use settings::{
     RegistryMirrorSetting, RemoteSetting, Settings, Trust,
 };
 pub use size::parse_size;
-pub use tools_lock::{TOOLS_LOCK, TOOLS_LOCK_FORMAT, ToolFile, ToolLock, ToolsLock};
+pub use tools_lock::{
+    CrateArchive, NamedCrate, TOOLS_LOCK, TOOLS_LOCK_FORMAT, ToolFile, ToolLock, ToolsLock,
+};
 pub use tracked::Tracked;
 pub use workspace::{TextFile, Workspace, WorkspaceFiles};

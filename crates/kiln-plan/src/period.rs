@@ -42,7 +42,7 @@ impl FromStr for Period {
         };
         word.or_else(number).map(Self).ok_or_else(|| {
             format!(
-                "`{}` is no period: write weekly, monthly, quarterly, yearly or a number of days such as \"30 days\"",
+                "`{}` is no period: write weekly, monthly, quarterly, yearly or a number of days up to 3660, such as \"30 days\"",
                 text.escape_debug()
             )
         })

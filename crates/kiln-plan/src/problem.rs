@@ -1,10 +1,12 @@
 //! Problems in files that a user wrote, pointing at the place.
 
 use crate::nearest::nearest;
-use kiln_record::{Advice, Code, RunError, exit};
+use kiln_record::{Advice, Code, Place, RunError, exit};
 use std::fmt;
 use std::ops::Range;
 use std::sync::Arc;
+use toml::Spanned;
+use toml::de::{DeTable, DeValue, Deserializer};
 
 /// Something wrong in an input file: where, what, and what to do.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -51,31 +53,103 @@ impl Problem {
         Some(before.bytes().filter(|b| *b == b'\n').count() + 1)
     }
 
+    /// The file, with the line if there is one.
+    #[must_use]
+    pub fn place(&self) -> Place {
+        match self.line() {
+            Some(line) => Place::line(&self.file, line),
+            None => Place::file(&self.file),
+        }
+    }
+
     /// Reads a TOML document; what it does not allow becomes a problem that points at it.
     pub(crate) fn toml<T: serde::de::DeserializeOwned>(file: &str, text: &Arc<str>) -> Result<T, Self> {
-        toml::from_str(text).map_err(|error| {
-            let message = error.message().trim();
-            let problem = Self::in_file(file, message);
-            let problem = match meant(file, message) {
-                Some(help) => problem.help(help),
-                None => problem,
-            };
-            match error.span() {
-                Some(span) => problem.at(text, span),
-                None => problem,
-            }
-        })
+        toml::from_str(text).map_err(|error| Self::of_toml(file, text, &error))
     }
+
+    /// The same, with every key that is unknown as a problem, where the first is one.
+    pub(crate) fn toml_keys<T: serde::de::DeserializeOwned>(
+        file: &str,
+        text: &Arc<str>,
+    ) -> Result<T, Vec<Self>> {
+        let first = match Self::toml(file, text) {
+            Ok(value) => return Ok(value),
+            Err(problem) => problem,
+        };
+        let is_unknown_key = |problem: &Self| problem.message.starts_with("unknown field ");
+        let mut found = vec![first];
+        let Ok(mut document) = DeTable::parse(text) else { return Err(found) };
+        while found.len() < MOST_UNKNOWN_KEYS {
+            let Some(last) = found.last().filter(|last| is_unknown_key(last)) else { break };
+            let is_there = last
+                .span
+                .as_ref()
+                .is_some_and(|key| correct(document.get_mut(), key, allowed(&last.message)));
+            if !is_there {
+                break;
+            }
+            match T::deserialize(Deserializer::from(document.clone())) {
+                Ok(_) => break,
+                // What else is wrong may be so because of them.
+                Err(error) => match Self::of_toml(file, text, &error) {
+                    next if is_unknown_key(&next) => found.push(next),
+                    _ => break,
+                },
+            }
+        }
+        found.sort_by_key(|problem| problem.span.as_ref().map(|span| span.start));
+        Err(found)
+    }
+
+    fn of_toml(file: &str, text: &Arc<str>, error: &toml::de::Error) -> Self {
+        let message = error.message().trim();
+        let problem = Self::in_file(file, message);
+        let problem = match meant(file, message) {
+            Some(help) => problem.help(help),
+            None => problem,
+        };
+        match error.span() {
+            Some(span) => problem.at(text, span),
+            None => problem,
+        }
+    }
+}
+
+/// How many unknown keys of a file are told.
+const MOST_UNKNOWN_KEYS: usize = 20;
+
+/// Takes the unknown key at a place out of a table, or out of one that is in it; its value is that of the key that was meant, if
+/// there is no such yet. Gives whether it is there.
+fn correct(table: &mut DeTable<'_>, place: &Range<usize>, meant: Option<&str>) -> bool {
+    let Some(key) = table.keys().find(|key| key.span() == *place).cloned() else {
+        return table.iter_mut().any(|(_, value)| match value.get_mut() {
+            DeValue::Table(table) => correct(table, place, meant),
+            DeValue::Array(items) => items.iter_mut().any(|item| match item.get_mut() {
+                DeValue::Table(table) => correct(table, place, meant),
+                _ => false,
+            }),
+            _ => false,
+        });
+    };
+    let Some(value) = table.remove(&key) else { return false };
+    if let Some(meant) = meant.filter(|meant| !table.contains_key(*meant)) {
+        table.insert(Spanned::new(place.clone(), meant.to_owned().into()), value);
+    }
+    true
+}
+
+/// The word that is allowed and most like the one of which a message says that it is not.
+fn allowed(message: &str) -> Option<&str> {
+    let mut quoted = message.split('`').skip(1).step_by(2);
+    nearest(quoted.next()?, quoted)
 }
 
 /// What helps against a word that a document does not allow, if that can be told from the message of its reader.
 fn meant(file: &str, message: &str) -> Option<String> {
-    let mut quoted = message.split('`').skip(1).step_by(2);
-    let word = quoted.next()?;
     let nearest = match message {
-        _ if message.starts_with("unknown ") => nearest(word, quoted),
+        _ if message.starts_with("unknown ") => allowed(message),
         _ if message.ends_with("is not a finding code") => {
-            nearest(word, Code::ALL.iter().map(|code| code.as_str()))
+            nearest(message.split('`').nth(1)?, Code::ALL.iter().map(|code| code.as_str()))
         }
         "missing field `format`" if file == "kiln.toml" => {
             return Some("begin the file with the line format = \"1\"".to_owned());
@@ -119,7 +193,7 @@ impl From<Problem> for InvalidFiles {
 
 impl RunError for InvalidFiles {
     fn advice(&self) -> Advice<'_> {
-        Advice::exit(exit::INPUT_INVALID)
+        Advice::exit(exit::INPUT_INVALID).at(self.0.first().map(Problem::place))
     }
 }
 

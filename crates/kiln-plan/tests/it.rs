@@ -39,6 +39,7 @@ fn files(base: &str, manifests: &[(&str, &str)]) -> WorkspaceFiles {
         locks: Vec::new(),
         manifests: manifests.iter().map(|(path, text)| file(path, text)).collect(),
         artifact_locks: Vec::new(),
+        tools_lock: None,
         unreadable: Vec::new(),
     }
 }
@@ -88,6 +89,19 @@ fn problems_name_file_line_and_remedy() {
     check(
         &files(BASE, &[("manifests/app.toml", &unknown_key)]),
         &["manifests/app.toml:10: unknown field `exlude`"],
+    );
+    // All keys that are unknown are told, wherever they are; what seems to be missing then is not.
+    let unknown_keys = unknown_key.replace("[target]", "surprise = { a = 1 }\n[taget]")
+        + "[[smoke]]\nname = \"one\"\nevnt = {}\n[[smoke]]\nname = \"two\"\nevnt = {}\n";
+    check(
+        &files(BASE, &[("manifests/app.toml", &unknown_keys)]),
+        &[
+            "manifests/app.toml:5: unknown field `surprise`",
+            "manifests/app.toml:6: unknown field `taget`",
+            "manifests/app.toml:11: unknown field `exlude`",
+            "manifests/app.toml:14: unknown field `evnt`",
+            "manifests/app.toml:17: unknown field `evnt`",
+        ],
     );
     let many = FUNCTION
         .replace("app.handler", "app. handler")
@@ -200,6 +214,19 @@ fn events_that_make_no_sense_are_problems() {
     check(
         &files(BASE, &[("manifests/app.toml", &format!("{FUNCTION}{unknown}"))]),
         &["unknown field `expected`"],
+    );
+    // An event that is written where its file is to be named, in any way.
+    for inline in ["{}", "{ id = 1, lines = [{ n = 2 }] }", "[]", "'{\"id\": 1}'", "' [1]'"] {
+        let smoke = format!("[[smoke]]\nname = \"a\"\nevent = {inline}\nexpect = {inline}\n");
+        check(
+            &files(BASE, &[("manifests/app.toml", &format!("{FUNCTION}{smoke}"))]),
+            &["event = \"app/event.json\"", "expect = \"app/expect.json\""],
+        );
+    }
+    let number = "[[smoke]]\nname = \"a\"\nevent = 1\n";
+    check(
+        &files(BASE, &[("manifests/app.toml", &format!("{FUNCTION}{number}"))]),
+        &["expected the path of a file with JSON"],
     );
 }
 
@@ -323,6 +350,27 @@ fn mistakes_in_images_are_shown_in_the_file() {
     check(
         &files(BASE, &[("manifests/x.toml", &FUNCTION.replace("runtime", "# runtime"))]),
         &["`target.runtime` is missing: a lambda-zip is for a Lambda runtime"],
+    );
+}
+
+#[test]
+fn a_base_that_is_not_there_is_answered_with_others_or_with_how_one_is_made() {
+    let manifest = "kind = \"image\"\ndockerfile = \"app/Dockerfile\"\n[target]\narchitecture = \"x86_64\"\n";
+    let mut files = files(BASE, &[("manifests/app.toml", manifest)]);
+    let text = "FROM scratch AS none\nFROM localhost/kiln/python-3.12\nRUN true\n";
+    files.dockerfiles = vec![file("manifests/app/Dockerfile", text)];
+    check(
+        &files,
+        &[
+            "Dockerfile:2: there is no base `python-3.12`, which `localhost/kiln/python-3.12` means; add images/python-3.12.toml, or use one of: python",
+        ],
+    );
+    files.definitions = Vec::new();
+    check(
+        &files,
+        &[
+            "there is no base that can be used yet; make one of a runtime of Lambda: kiln lock --base python-3.12 --runtime python3.12; or describe any image in images/python-3.12.toml",
+        ],
     );
 }
 
@@ -505,13 +553,22 @@ fn what_is_stated_of_components_is_held_against_what_documents_can_say() {
     };
     let good = "purl = \"pkg:deb/debian/libgcc-s1\"\nlicense = \"MIT\"\nreason = \"read\"\n";
     assert_eq!(stated(good).unwrap().settings.components.len(), 1);
+    let curl = "purl = \"pkg:generic/curl@7.83.1\"\narchive = \"curl-7.83.1.tar.gz\"\nreason = \"read\"\n";
+    let whole = format!(
+        "{curl}cpe = \"cpe:2.3:a:haxx:curl:7.83.1:*:*:*:*:*:*:*\"\ndigest = \"{}\"\nsha512 = \"{}\"\n",
+        Digest::of(b"curl"),
+        "0a".repeat(64)
+    );
+    assert_eq!(stated(&whole).unwrap().settings.components[0].archive.as_deref(), Some("curl-7.83.1.tar.gz"));
+    let of_any = format!("{good}cpe = \"cpe:2.3:a:gnu:gcc:*:*:*:*:*:*:*:*\"\n");
+    assert_eq!(stated(&of_any).unwrap().settings.components.len(), 1);
     for (table, says) in [
         ("purl = \"libgcc\"\nlicense = \"MIT\"\nreason = \"read\"\n", "`libgcc`, which is no package URL"),
         (
             "purl = \"pkg:deb/debian/x?arch=amd64\"\nlicense = \"MIT\"\nreason = \"read\"\n",
             "leave out what follows `?`",
         ),
-        ("purl = \"pkg:pypi/x\"\nreason = \"read\"\n", "state its `license`, its `supplier`, or both"),
+        ("purl = \"pkg:pypi/x\"\nreason = \"read\"\n", "state its `license`, `supplier`, `cpe` or `archive`"),
         ("purl = \"pkg:pypi/x\"\nlicense = \"MIT\"\nreason = \" \"\n", "`component.reason` is empty"),
         (
             "purl = \"pkg:pypi/x\"\nlicense = \"Mine\"\nreason = \"read\"\n",
@@ -519,6 +576,16 @@ fn what_is_stated_of_components_is_held_against_what_documents_can_say() {
         ),
         ("purl = \"pkg:pypi/x\"\nlicense = \"MIT\"\n", "missing field `reason`"),
         (&format!("{good}[[component]]\n{good}"), "is stated twice"),
+        (&format!("{good}archive = \"x.tar.gz\"\n"), "an archive of `pkg:deb/debian/libgcc-s1` and no hash"),
+        (&format!("{good}sha512 = \"{}\"\n", "0".repeat(128)), "or a hash and not of what"),
+        (&format!("{curl}sha512 = \"00\"\n"), "`component.sha512` is `00`"),
+        (&format!("{curl}digest = \"sha256:00\"\n"), "not a sha256 digest"),
+        (&format!("{good}archive = \"x.tar.gz\"\ndigest = \"{}\"\n", Digest::of(b"x")), "is of one version"),
+        (
+            &format!("{good}cpe = \"cpe:2.3:a:gnu:gcc:14:*:*:*:*:*:*:*\"\n"),
+            "`component.cpe` is of one version",
+        ),
+        (&format!("{good}cpe = \"cpe:2.3:a:gnu\"\n"), "no name in CPE 2.3"),
     ] {
         let problems = stated(table).unwrap_err();
         let [problem] = &problems[..] else { panic!("{problems:?}") };

@@ -112,7 +112,12 @@ fn workspace_in(paths: &[String], known: Option<&str>) -> Result<String, String>
         .collect();
     match known.map(|known| if known == "." { "" } else { known }) {
         Some(known) if all.contains(&known) => return Ok(known.to_owned()),
-        Some(known) => return Err(format!("the commit has no {WORKSPACE_FILE} in `{known}`")),
+        Some(known) => {
+            let place = if known.is_empty() { String::new() } else { format!(" in `{known}`") };
+            return Err(format!(
+                "the commit has no {WORKSPACE_FILE}{place}: what was built was not committed with it; commit, and build again"
+            ));
+        }
         None => {}
     }
     match all.as_slice() {

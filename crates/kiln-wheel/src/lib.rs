@@ -2,6 +2,7 @@
 //! from source ([`sdist`]), what they are as parts ([`parts`]), and what `[package]` makes of them ([`package`]).
 
 mod bring;
+mod bundled;
 mod choose;
 mod error;
 mod inputs;
@@ -12,6 +13,7 @@ mod sdist;
 pub use bring::distribution::{Found, ReadyWheel, known};
 pub use bring::local::planned_places;
 pub use bring::{Distributions, bring};
+pub use bundled::bundled_crates;
 pub use choose::{
     Bindings, Question, Selecting, claimed, claimed_twice, command, declare, declared, included_files,
     left_out, planned_file, relock, select_for, target_environment,

@@ -449,11 +449,15 @@ impl Registry {
         match failure {
             Failure::Passing { why, .. }
             | Failure::Silent { why }
-            | Failure::Final(
-                FetchError::BadReply { why, .. }
-                | FetchError::Forbidden { why, .. }
-                | FetchError::Untrusted { why, .. },
-            ) => self.error(repository, action, &why),
+            | Failure::Final(FetchError::BadReply { why, .. } | FetchError::Untrusted { why, .. }) => {
+                self.error(repository, action, &why)
+            }
+            Failure::Final(FetchError::Forbidden { why, .. }) => FetchError::Registry {
+                repository: self.name(repository),
+                action: action.to_owned(),
+                why: without_queries(&why),
+                refused: true,
+            },
             Failure::Final(FetchError::TooLarge { limit, .. }) => {
                 FetchError::TooLarge { url: format!("{} ({action})", self.name(repository)), limit }
             }
@@ -466,6 +470,7 @@ impl Registry {
             repository: self.name(repository),
             action: action.to_owned(),
             why: without_queries(why),
+            refused: false,
         }
     }
 }

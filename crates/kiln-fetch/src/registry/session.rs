@@ -90,9 +90,13 @@ impl Answer {
         let why = format!("{} answered {status}{said}", excerpt(&redacted(asked)));
         let passes = status.is_server_error()
             || matches!(status, StatusCode::TOO_MANY_REQUESTS | StatusCode::REQUEST_TIMEOUT);
-        match passes {
-            true => Failure::Passing { why, retry_after },
-            false => Failure::Final(FetchError::BadReply { url: redacted(asked), why }),
+        let url = redacted(asked);
+        match status {
+            _ if passes => Failure::Passing { why, retry_after },
+            StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => {
+                Failure::Final(FetchError::Forbidden { url, why })
+            }
+            _ => Failure::Final(FetchError::BadReply { url, why }),
         }
     }
 }

@@ -183,6 +183,18 @@ async fn a_silent_registry_and_a_slow_one_are_given_up() {
 }
 
 #[tokio::test]
+async fn a_refusal_is_told_from_an_answer_that_is_of_no_use() {
+    for (code, expected) in [(401, true), (403, true), (400, false), (500, false)] {
+        let server = Server::start(move |_| Reply::status(code));
+        let error = registry(&server, None).manifest("a", "latest").await.unwrap_err();
+        assert!(
+            matches!(error, FetchError::Registry { refused, .. } if refused == expected),
+            "{code}: {error}"
+        );
+    }
+}
+
+#[tokio::test]
 async fn what_a_registry_says_reaches_a_message_in_part() {
     let body =
         format!("{{\"errors\":[{{\"code\":\"DENIED\",\"message\":\"{}\"}}]}}", "\\u001b[31m".repeat(5_000));

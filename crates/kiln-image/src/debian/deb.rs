@@ -2,9 +2,12 @@
 
 use super::control::single;
 use super::xz::xz_reader;
+use crate::ImageError;
 use flate2::read::GzDecoder;
 use kiln_pack::BoundedTar;
 use kiln_record::{Mode, TreePath, excerpt};
+use std::cell::RefCell;
+use std::collections::BTreeSet;
 use std::io::{self, Read};
 
 /// Unpacked bytes of one package. Debian's largest packages have some 3 GB; no base needs one of those.
@@ -91,6 +94,27 @@ pub(crate) fn read_deb(
         (Some(control), Some((entries, privileged))) => Ok(Deb { control, entries, privileged }),
         _ => Err("it lacks its control or its data member".to_owned()),
     }
+}
+
+/// The files, links and folders that a package lists and that are wanted, sorted. `label` is what it is called in errors.
+///
+/// # Errors
+/// [`ImageError::Package`] if it is malformed.
+pub fn listed_files(
+    label: &str,
+    reader: impl Read,
+    is_wanted: &dyn Fn(&TreePath) -> bool,
+) -> Result<Vec<TreePath>, ImageError> {
+    let listed = RefCell::new(BTreeSet::new());
+    // Nothing is placed anywhere, so that no content is kept.
+    let place = |path: &TreePath| {
+        if is_wanted(path) {
+            listed.borrow_mut().insert(path.clone());
+        }
+        Ok(None)
+    };
+    read_deb(reader, &place).map_err(|reason| ImageError::Package { package: label.to_owned(), reason })?;
+    Ok(listed.into_inner().into_iter().collect())
 }
 
 /// Name and size of the next `ar` member; `None` at the end.

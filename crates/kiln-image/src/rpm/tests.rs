@@ -93,8 +93,7 @@ fn what_the_log_says_is_newer() {
 
 #[test]
 fn packages_of_an_image() {
-    let release =
-        b"NAME=\"Amazon Linux\"\nID=\"amzn\"\nVERSION_ID=\"2023\"\nPRETTY_NAME=\"Amazon Linux 2023\"\n";
+    let release = b"NAME=\"Amazon Linux\"\nID=\"amzn\"\nVERSION_ID=\"2023\"\nPRETTY_NAME=\"Amazon Linux 2023\"\nCPE_NAME=\"cpe:2.3:o:amazon:amazon_linux:2023\"\n";
     let database = unpacked(SQLITE);
     let contents = image(&[
         ("etc/os-release", release),
@@ -106,6 +105,7 @@ fn packages_of_an_image() {
     assert_eq!(contents.unread_packages, [""; 0]);
     let distribution = contents.distribution.unwrap();
     assert_eq!((distribution.id.as_str(), distribution.version.as_deref()), ("amzn", Some("2023")));
+    assert_eq!(distribution.cpe.as_deref(), Some("cpe:2.3:o:amazon:amazon_linux:2023:*:*:*:*:*:*:*"));
     let packages = contents.packages.unwrap();
     let versions: Vec<(&str, &str)> =
         packages.iter().map(|package| (package.name.as_str(), package.version.as_str())).collect();

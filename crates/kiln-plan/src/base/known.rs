@@ -19,7 +19,7 @@ const OF_DEBIAN: [((u32, u32), &str); 2] = [
     ((3, 13), include_str!("../../../../images/python-3.13.toml")),
 ];
 /// What those say of platforms, in whose place others stand.
-const DEBIAN_PLATFORMS: &str = "platforms = [\"linux/amd64\"]";
+const DEBIAN_PLATFORMS: &str = "platforms = [\"linux/amd64\", \"linux/arm64\"]";
 
 /// The repository of AWS's images for Lambda.
 const AWS: &str = "public.ecr.aws/lambda";
@@ -35,6 +35,8 @@ pub struct KnownBase {
     pub text: String,
     /// Keys that it names, with their path relative to the workspace.
     pub keyring: Option<(&'static str, &'static [u8])>,
+    /// The image that it is, where it is one of a registry.
+    pub reference: Option<String>,
 }
 
 /// The base that kiln knows for a runtime, for these platforms. None for a target of a workspace's own without a Python.
@@ -45,7 +47,7 @@ pub fn known_base(runtime: &Runtime, platforms: &[Platform]) -> Option<KnownBase
     let debian = OF_DEBIAN.iter().find(|(python, _)| Some(*python) == runtime.python);
     if let Some((_, text)) = debian {
         let text = text.replacen(DEBIAN_PLATFORMS, &platforms, 1);
-        return Some(KnownBase { text, keyring: Some((DEBIAN_KEYRING, DEBIAN_KEYS)) });
+        return Some(KnownBase { text, keyring: Some((DEBIAN_KEYRING, DEBIAN_KEYS)), reference: None });
     }
     let (image, interpreter) = match runtime.python {
         Some((major, minor)) => {
@@ -53,16 +55,17 @@ pub fn known_base(runtime: &Runtime, platforms: &[Platform]) -> Option<KnownBase
         }
         None => (image_of(runtime)?, String::new()),
     };
+    let reference = format!("{AWS}/{image}");
     let text = format!(
         "# AWS's own image for {} ({}), with the runtime in /var/lang and /var/runtime. To bring it from a mirror, see\n\
          # [[registry]] in kiln.toml: the reference stays as it is.\n\
-         kind = \"registry\"\n{platforms}\n\n[registry]\nreference = \"{AWS}/{image}\"\n\n[image]\n{interpreter}\n\
+         kind = \"registry\"\n{platforms}\n\n[registry]\nreference = \"{reference}\"\n\n[image]\n{interpreter}\n\
          [image.env]\n{}",
         runtime.name,
         runtime.system.name,
         aws_environment(runtime)
     );
-    Some(KnownBase { text, keyring: None })
+    Some(KnownBase { text, keyring: None, reference: Some(reference) })
 }
 
 /// What the images of AWS set, one variable to a line.
@@ -147,7 +150,7 @@ mod tests {
 
     #[test]
     fn every_runtime_has_a_base_with_its_python() {
-        let platforms = ["linux/amd64".parse().unwrap(), "linux/arm64".parse().unwrap()];
+        let platforms = ["linux/arm64".parse().unwrap()];
         for runtime in runtimes() {
             let known = known_base(runtime, &platforms).unwrap();
             let definition = definition(&usual_base_name(runtime), &known.text);
@@ -156,11 +159,12 @@ mod tests {
             match &definition.kind {
                 BaseKind::Debian(debian) => {
                     assert_eq!(format!("images/{}", debian.keyring), known.keyring.unwrap().0);
+                    assert_eq!(known.reference, None);
                 }
                 BaseKind::Registry(registry) => {
                     let image = registry.reference.strip_prefix("public.ecr.aws/lambda/").unwrap();
                     assert_eq!(image.split_once(':').map(|(_, tag)| tag.is_empty()), Some(false), "{image}");
-                    assert_eq!(known.keyring, None);
+                    assert_eq!((known.keyring, known.reference), (None, Some(registry.reference.clone())));
                     let environment = &definition.image.env;
                     let set: Vec<&str> = environment.keys().map(String::as_str).collect();
                     let expected =

@@ -43,6 +43,8 @@ pub struct Dockerfile {
     pub syntax: Option<String>,
     /// What its here-documents became: files of the context, with what they hold.
     pub files: BTreeMap<String, Arc<str>>,
+    /// What the wanted stage and those before it take of the context, as it is written: paths, patterns and variables.
+    pub taken: BTreeSet<String>,
     /// The bases in which scripts of its here-documents are run by `/bin/sh -c`: what is written is right for those that name
     /// no other shell.
     pub default_shell: BTreeSet<BaseName>,
@@ -77,7 +79,7 @@ impl Dockerfile {
         reader.read(&read);
         reader.arguments();
         let wanted = reader.wanted();
-        let Reader { pins, declared, files, default_shell, problems, .. } = reader;
+        let Reader { pins, declared, files, taken, default_shell, problems, .. } = reader;
         let (base, written) = problems.or(wanted)?;
         let (written, lines) = written.into_iter().unzip();
         Ok(Self {
@@ -88,6 +90,7 @@ impl Dockerfile {
             declared,
             syntax: read.syntax,
             files,
+            taken: taken.into_iter().map(|(_, path)| path).collect(),
             default_shell,
             written,
             lines,

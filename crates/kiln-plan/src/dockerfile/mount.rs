@@ -25,6 +25,17 @@ pub(super) struct Field {
     pub(super) range: Range<usize>,
 }
 
+/// What a mount has of the context, if it is of that: all of it where it says no source.
+pub(super) fn of_context(fields: &[Field]) -> Option<String> {
+    let value = |names: &[&str]| {
+        let mut pairs = fields.iter().filter_map(|field| field.text.split_once('='));
+        pairs.find(|(key, _)| names.contains(key)).map(|(_, value)| value)
+    };
+    let is_bind = value(&["type"]).is_none_or(|kind| kind.eq_ignore_ascii_case("bind"));
+    let is_of_context = is_bind && fields.iter().all(|field| field.from.is_none());
+    is_of_context.then(|| value(&["source", "src"]).unwrap_or_default().to_owned())
+}
+
 /// The keys of a mount, each known and there once; none, and a problem, if it is refused.
 pub(super) fn fields(
     instruction: &Instruction<'_>,

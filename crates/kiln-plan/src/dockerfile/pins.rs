@@ -4,7 +4,7 @@ use super::own_base::{SCRATCH, pinned_here, scratch, slug};
 use crate::base::{BaseDefinition, BaseKind, BaseLock};
 use crate::manifest::DockerfileSection;
 use crate::problem::Problems;
-use kiln_record::{BaseName, Digest, Platform};
+use kiln_record::{BaseName, Digest, Platform, Runtime};
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 
@@ -53,7 +53,7 @@ impl Pins<'_> {
                 true => Ok(base.clone()),
                 false => Err((
                     format!("there is no base `{base}`, which the manifest names for `{image}`"),
-                    format!("add images/{base}.toml, or use one of: {}", self.names_of_bases()),
+                    self.no_base(base.as_str()),
                 )),
             };
         }
@@ -73,10 +73,7 @@ impl Pins<'_> {
             let name = name.split([':', '@']).next().unwrap_or(name);
             let known = name.parse::<BaseName>().ok().filter(|name| self.known.contains_key(name));
             return known.ok_or_else(|| {
-                (
-                    format!("there is no base `{name}`, which `{image}` means"),
-                    format!("add images/{name}.toml, or use one of: {}", self.names_of_bases()),
-                )
+                (format!("there is no base `{name}`, which `{image}` means"), self.no_base(name))
             });
         }
         let of_workspace = self.known.values().find(|(definition, _)| {
@@ -110,8 +107,20 @@ impl Pins<'_> {
         ))
     }
 
-    fn names_of_bases(&self) -> String {
-        self.known.keys().map(BaseName::as_str).collect::<Vec<_>>().join(", ")
+    /// What helps where a base is not there: another of the workspace, or how one is made. What Dockerfiles pin is none.
+    fn no_base(&self, wanted: &str) -> String {
+        let of_workspace =
+            self.known.values().filter(|(definition, _)| definition.file.starts_with("images/"));
+        let names: Vec<&str> = of_workspace.map(|(definition, _)| definition.name.as_str()).collect();
+        if !names.is_empty() {
+            return format!("add images/{wanted}.toml, or use one of: {}", names.join(", "));
+        }
+        let wanted = if wanted.parse::<BaseName>().is_ok() { wanted } else { "NAME" };
+        let runtime = Runtime::named(&wanted.replacen('-', "", 1))
+            .map_or("python3.13", |runtime| runtime.name.as_str());
+        format!(
+            "there is no base that can be used yet; make one of a runtime of Lambda: kiln lock --base {wanted} --runtime {runtime}; or describe any image in images/{wanted}.toml, and pin it: kiln lock --base {wanted}"
+        )
     }
 
     /// Adds a base that a Dockerfile pins; another may have pinned it for another platform.

@@ -44,6 +44,8 @@ pub(super) struct Reader<'a> {
     pub(super) declared: BTreeSet<String>,
     /// What its here-documents become: files of the context.
     pub(super) files: BTreeMap<String, Arc<str>>,
+    /// What it takes of its context, as it is written, with the stage that does.
+    pub(super) taken: Vec<(usize, String)>,
     /// The bases whose own shell, if one had one, would change what is written.
     pub(super) default_shell: BTreeSet<BaseName>,
     pub(super) problems: Problems<'a>,
@@ -74,6 +76,7 @@ impl<'a> Reader<'a> {
             written: Vec::new(),
             declared: BTreeSet::new(),
             files: BTreeMap::new(),
+            taken: Vec::new(),
             default_shell: BTreeSet::new(),
             problems: Problems::new(file, text),
             text,
@@ -297,13 +300,23 @@ impl<'a> Reader<'a> {
             }
         }
         let words = self.sources(instruction)?;
+        if instruction.flags.iter().all(|flag| flag.name != "from") {
+            self.take(&words[..words.len() - 1]);
+        }
         written.push(paths(&words));
         Some(written)
+    }
+
+    /// Notes what is taken of the context.
+    fn take(&mut self, paths: &[String]) {
+        let stage = self.stages.len().saturating_sub(1);
+        self.taken.extend(paths.iter().map(|path| (stage, path.clone())));
     }
 
     fn add(&mut self, instruction: &Instruction<'_>) -> Option<Written> {
         let words = self.sources(instruction)?;
         let sources = &words[..words.len().saturating_sub(1)];
+        self.take(sources);
         for source in sources.iter().filter(|_| !self.pins.section.network) {
             // URLs and the short form of ssh alike (Dockerfile reference, "ADD").
             let message = if source.contains(':') {
@@ -378,6 +391,9 @@ impl<'a> Reader<'a> {
 
     fn mount(&mut self, instruction: &Instruction<'_>, flag: &Flag, written: &mut Written) -> Option<()> {
         let fields = mount::fields(instruction, flag, &mut self.problems)?;
+        if let Some(path) = mount::of_context(&fields) {
+            self.take(&[path]);
+        }
         written.push("--mount=");
         for (index, field) in fields.iter().enumerate() {
             written.push(if index == 0 { "" } else { "," });
@@ -413,7 +429,8 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// The base that the wanted stage stands on, and what is written of it and of the stages before it, with its lines.
+    /// The base that the wanted stage stands on, and what is written of it and of the stages before it, with its lines; what
+    /// later stages take of the context is forgotten.
     pub(super) fn wanted(&mut self) -> Option<(BaseName, Vec<(Written, usize)>)> {
         let last = self.stages.len().checked_sub(1)?;
         let stage = match &self.pins.section.target {
@@ -436,6 +453,7 @@ impl<'a> Reader<'a> {
             },
         };
         let base = self.stages[stage].on.clone()?;
+        self.taken.retain(|(of, _)| *of <= stage);
         let written = std::mem::take(&mut self.written).into_iter();
         let upto = written.take_while(|(of, ..)| of.is_none_or(|of| of <= stage));
         Some((base, upto.map(|(_, written, line)| (written, line)).collect()))

@@ -98,6 +98,26 @@ COPY --from=Middle . .
 }
 
 #[test]
+fn what_is_taken_of_the_context_is_known() {
+    let text = "FROM localhost/kiln/tools AS build
+COPY [\"a file\", \"$WHAT/b\", \"/x/\"]
+ADD c*/ <<EOF /x/
+EOF
+RUN --mount=target=/all --mount=type=tmpfs,target=/tmp --mount=from=localhost/kiln/tools,target=/t true
+RUN --mount=type=bind,src=d,target=/d true
+COPY --from=localhost/kiln/tools /no /no
+FROM build
+COPY later /later
+";
+    let taken = |more: &str| {
+        let found = parse(text, more).unwrap().taken;
+        found.into_iter().filter(|path| !path.starts_with(".kiln-")).collect::<Vec<_>>()
+    };
+    assert_eq!(taken("target = \"build\"\n"), ["", "$WHAT/b", "a file", "c*/", "d"]);
+    assert!(taken("").contains(&"later".to_owned()));
+}
+
+#[test]
 fn what_is_not_pinned_or_reaches_out_is_refused_at_its_line() {
     let base = "FROM localhost/kiln/tools\n";
     for (text, more, why) in [

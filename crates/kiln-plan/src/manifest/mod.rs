@@ -191,7 +191,7 @@ impl Manifest {
         text: &Arc<str>,
         own: &[Arc<Runtime>],
     ) -> Result<Self, Vec<Problem>> {
-        let parsed: File = Problem::toml(file, text).map_err(|problem| vec![problem])?;
+        let parsed: File = Problem::toml_keys(file, text)?;
         let mut problems = Problems::new(file, text);
         parsed.check_content(&mut problems);
 

@@ -4,7 +4,9 @@ use super::path::beside_manifest;
 use crate::problem::Problems;
 use crate::spanned::Spanned;
 use kiln_record::{ArtifactKind, excerpt};
-use serde::{Deserialize, Serialize};
+use serde::de::{IgnoredAny, MapAccess, SeqAccess, Visitor};
+use serde::{Deserialize, Deserializer, Serialize};
+use std::fmt;
 
 /// The most events of one manifest.
 const MAX_EVENTS: usize = 100;
@@ -61,15 +63,75 @@ pub enum SmokeMatch {
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub(super) struct SmokeTable {
     name: Spanned<String>,
-    event: Spanned<String>,
+    #[cfg_attr(feature = "schema", schemars(with = "String"))]
+    event: Spanned<JsonFile>,
     #[serde(default)]
     status: SmokeStatus,
     error_type: Option<Spanned<String>>,
-    expect: Option<Spanned<String>>,
+    #[cfg_attr(feature = "schema", schemars(with = "Option<String>"))]
+    expect: Option<Spanned<JsonFile>>,
     #[serde(default, rename = "match")]
     matching: Option<Spanned<SmokeMatch>>,
     #[serde(default)]
     cold: bool,
+}
+
+/// What is written where a file with JSON is named.
+#[derive(Debug)]
+enum JsonFile {
+    Path(String),
+    /// The JSON itself, it seems.
+    Inline,
+}
+
+impl<'de> Deserialize<'de> for JsonFile {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Either;
+
+        impl<'de> Visitor<'de> for Either {
+            type Value = JsonFile;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("the path of a file with JSON")
+            }
+
+            fn visit_str<E>(self, text: &str) -> Result<JsonFile, E> {
+                let is_json = text.trim_start().starts_with(['{', '[', '"']);
+                Ok(if is_json { JsonFile::Inline } else { JsonFile::Path(text.to_owned()) })
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, mut table: A) -> Result<JsonFile, A::Error> {
+                while table.next_entry::<IgnoredAny, IgnoredAny>()?.is_some() {}
+                Ok(JsonFile::Inline)
+            }
+
+            fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<JsonFile, A::Error> {
+                while list.next_element::<IgnoredAny>()?.is_some() {}
+                Ok(JsonFile::Inline)
+            }
+        }
+
+        deserializer.deserialize_any(Either)
+    }
+}
+
+/// The path that a key names, relative to the workspace.
+fn file_of(key: &str, written: &Spanned<JsonFile>, problems: &mut Problems<'_>) -> String {
+    let path = match written.get_ref() {
+        JsonFile::Path(path) => beside_manifest(path, written.span(), problems),
+        JsonFile::Inline => {
+            let help = format!(
+                "write the JSON into a file beside the manifest, and its path here: {key} = \"app/{key}.json\""
+            );
+            problems.at(
+                written.span(),
+                format!("`{key}` names a file with JSON, and here is the JSON itself"),
+                help,
+            );
+            None
+        }
+    };
+    path.unwrap_or_default()
 }
 
 /// Reads the events of a manifest.
@@ -131,15 +193,12 @@ pub(super) fn parse(
                 "name a file with `expect`, or remove `match`",
             );
         }
-        let mut path = |path: &Spanned<String>| {
-            beside_manifest(path.get_ref(), path.span(), problems).unwrap_or_default()
-        };
         events.push(SmokeEvent {
             name,
-            event: path(&table.event),
+            event: file_of("event", &table.event, problems),
             status: table.status,
             error_type: table.error_type.map(Spanned::into_inner),
-            expect: table.expect.as_ref().map(&mut path),
+            expect: table.expect.as_ref().map(|file| file_of("expect", file, problems)),
             matching: table.matching.map(Spanned::into_inner).unwrap_or_default(),
             cold: table.cold,
         });

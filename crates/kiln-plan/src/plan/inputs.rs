@@ -6,6 +6,7 @@ use super::read::PlanInputs;
 use crate::base::PinnedBase;
 use crate::manifest::Manifest;
 use crate::settings::{NamedIndex, PolicySection};
+use crate::tools_lock::CrateArchive;
 use kiln_record::{ComponentStatement, Digest, Input, InputRole, Organization, Target};
 
 /// What the workspace states that bears on an artifact.
@@ -14,6 +15,7 @@ pub(super) struct Stated<'a> {
     pub(super) indexes: &'a [NamedIndex],
     pub(super) organization: Option<&'a Organization>,
     pub(super) components: &'a [ComponentStatement],
+    pub(super) crates: &'a [CrateArchive],
 }
 
 /// Lists them, sorted, each once.
@@ -24,7 +26,7 @@ pub(super) fn inputs(
     parts: &Parts,
     stated: Stated<'_>,
 ) -> Vec<Input> {
-    let Stated { policy, indexes, organization, components } = stated;
+    let Stated { policy, indexes, organization, components, crates } = stated;
     let input = |role, name: &str, digest: &Digest| Input { role, name: name.to_owned(), digest: *digest };
     let file = |role| move |(name, digest): &(String, Digest)| input(role, name, digest);
     let base = |role, base: &PinnedBase| {
@@ -39,6 +41,9 @@ pub(super) fn inputs(
     inputs.extend(organization.map(|one| input(InputRole::Settings, "organization", &value_digest(one))));
     if !components.is_empty() {
         inputs.push(input(InputRole::Settings, "components", &value_digest(&components)));
+    }
+    if !crates.is_empty() {
+        inputs.push(input(InputRole::Settings, "crates", &value_digest(&crates)));
     }
     if manifest.python.is_some() && !indexes.is_empty() {
         // Which name is bound to which index decides findings; where an index is decides nothing.

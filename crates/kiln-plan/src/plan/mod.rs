@@ -12,6 +12,7 @@ use crate::artifact_lock::LockedUpstream;
 use crate::base::PinnedBase;
 use crate::manifest::Manifest;
 use crate::settings::{NamedIndex, PolicySection};
+use crate::tools_lock::CrateArchive;
 use crate::workspace::Workspace;
 use digest::plan_digest;
 use inputs::{Stated, inputs};
@@ -40,6 +41,8 @@ pub struct ArtifactPlan {
     pub organization: Option<Organization>,
     /// What the workspace states of components that others make, sorted.
     pub components: Vec<ComponentStatement>,
+    /// The archives of crates that distributions have inside.
+    pub crates: Vec<CrateArchive>,
     /// The package indexes that the workspace names.
     pub indexes: Vec<NamedIndex>,
     /// The time that stands for the build.
@@ -93,7 +96,9 @@ pub fn plan(
     };
     let organization = workspace.settings.organization.as_ref();
     let components = &workspace.settings.components;
-    let stated = Stated { policy: &policy, indexes, organization, components };
+    // What has no distributions is none of theirs.
+    let crates = if manifest.python.is_some() { workspace.crates.as_slice() } else { &[] };
+    let stated = Stated { policy: &policy, indexes, organization, components, crates };
     let inputs = inputs(manifest, &target, read, &parts, stated);
     let digest = plan_digest(&parts, read, &inputs, epoch);
     let Parts { base, build, steps, recipe, upstreams, .. } = parts;
@@ -107,6 +112,7 @@ pub fn plan(
         policy,
         organization: workspace.settings.organization.clone(),
         components: components.clone(),
+        crates: crates.to_vec(),
         indexes: indexes.clone(),
         epoch,
         upstreams,

@@ -9,6 +9,7 @@ use crate::dockerfile::Dockerfile;
 use crate::manifest::{BaseChoice, DockerfileSection, Manifest, artifact_lock_path, platform_name};
 use crate::platforms::PlatformSet;
 use crate::settings::Settings;
+use crate::tools_lock::{CrateArchive, ToolsLock};
 use kiln_record::{Architecture, ArtifactName, BaseName, Platform};
 use references::{Known, references};
 use std::collections::{BTreeMap, BTreeSet};
@@ -39,6 +40,8 @@ pub struct WorkspaceFiles {
     pub dockerfiles: Vec<TextFile>,
     /// `manifests/*.lock`: those of artifacts with upstream sources are read, any other is not kiln's.
     pub artifact_locks: Vec<TextFile>,
+    /// `kiln.lock`, if it is there.
+    pub tools_lock: Option<TextFile>,
     /// What is wrong with files that are there and no text.
     pub unreadable: Vec<Problem>,
 }
@@ -58,6 +61,8 @@ pub struct Workspace {
     pub platform_sets: BTreeMap<ArtifactName, PlatformSet>,
     /// The locks of upstream sources, where there are any, by the names of the manifests' files.
     pub artifact_locks: BTreeMap<ArtifactName, ArtifactLockFile>,
+    /// The archives of crates that distributions have inside, of which `kiln.lock` has the digests.
+    pub crates: Vec<CrateArchive>,
     /// What is wrong with artifacts that are stated and cannot be built, or with what they stand on. They are not among the
     /// manifests. One whose manifest cannot be read has the name of that file.
     pub broken: BTreeMap<ArtifactName, Vec<Problem>>,
@@ -105,6 +110,11 @@ impl Workspace {
             Err(problem) => (Settings::default(), Some(problem)),
         };
         let mut problems = Vec::new();
+        let lock = files.tools_lock.as_ref().map(|file| ToolsLock::parse(&file.path, &file.text));
+        let (crates, of_crates) = match lock.transpose() {
+            Ok(lock) => (lock.map(|lock| lock.crates).unwrap_or_default(), None),
+            Err(problem) => (Vec::new(), Some(problem)),
+        };
         let (mut bases, mut broken_bases) = read_bases(files, &mut problems);
         bases.retain(|name, (definition, _)| {
             let file = files.definitions.iter().find(|file| file.path == definition.file);
@@ -116,6 +126,15 @@ impl Workspace {
             is_trusted
         });
         let Stated { manifests, platform_sets, mut broken } = read_manifests(files, &settings, &mut problems);
+        // Without the crates, an artifact that may have some is another.
+        if let Some(problem) = of_crates {
+            for manifest in manifests.values().filter(|manifest| manifest.python.is_some()) {
+                add(&mut broken, &manifest.name, [problem.clone()]);
+            }
+            if broken.is_empty() {
+                problems.push(problem);
+            }
+        }
         let mut recipes = BTreeMap::new();
         for manifest in manifests.values() {
             let Some(section) = manifest.dockerfile() else { continue };
@@ -161,8 +180,17 @@ impl Workspace {
         alone.retain(|problem| !broken.values().flatten().any(|told| told == problem));
         problems.extend(alone);
 
-        let mut workspace =
-            Self { settings, bases, manifests, recipes, platform_sets, artifact_locks, broken, problems };
+        let mut workspace = Self {
+            settings,
+            bases,
+            manifests,
+            recipes,
+            platform_sets,
+            artifact_locks,
+            crates,
+            broken,
+            problems,
+        };
         workspace.manifests.retain(|name, _| !workspace.broken.contains_key(name));
         (workspace, of_settings)
     }

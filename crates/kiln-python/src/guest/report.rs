@@ -1,5 +1,7 @@
 //! How a program in a base reports: one marked line on standard output, which nothing that is judged can write to.
 
+use kiln_record::printed;
+
 /// How many of the last lines of a traceback or of standard error a finding shows.
 pub(crate) const LINES_SHOWN: usize = 12;
 
@@ -14,9 +16,16 @@ pub(crate) fn only_report<'a>(stdout: &'a [u8], marker: &[u8]) -> Result<&'a [u8
     line.ok_or_else(|| "standard output has something else than one report".to_owned())
 }
 
-/// Replaces the control characters of a text that code under check may have written.
+/// Makes one line of a text that code under check may have written, without escape sequences and control characters.
 pub(crate) fn clean_text(text: &mut String) {
     if text.contains(char::is_control) {
-        *text = text.replace(['\n', '\t'], " ").replace(char::is_control, "\u{fffd}");
+        *text = printed(&text.replace(['\n', '\r', '\t'], " "));
+    }
+}
+
+/// The same for a text whose lines stay.
+pub(crate) fn clean_lines(text: &mut String) {
+    if text.contains(char::is_control) {
+        *text = printed(&text.replace("\r\n", "\n").replace('\r', "\n").replace('\t', " "));
     }
 }

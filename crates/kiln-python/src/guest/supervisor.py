@@ -15,8 +15,8 @@ import signal
 import sys
 import time
 
-# The descriptor of the answer in a judged process; it has no other but the standard ones.
-ANSWER = 3
+# The descriptors of a judged process, beside the standard ones: that of its answer, and those by which it asks and is answered, if it may.
+ANSWER, ASK, ANSWERS = 3, 4, 5
 # An answer may be as long as this, and must be followed by the end within as many seconds.
 ANSWER_BYTES, ANSWER_SECONDS = 2 << 20, 10
 # The exit code after an answer that tells of a failure.
@@ -55,35 +55,39 @@ class Ended:
         self.answer, self.code, self.why, self.tampered = answer, code, why, tampered
 
 
-def apart(work, user, seconds, scratch=(), known=(0,), meanwhile=None):
-    """Call `work` in a process of another user and take its one answer. Exit codes in `known` may follow an answer. `meanwhile` does a
-    little of something else while that is waited for, and says whether it did."""
+def apart(work, user, seconds, scratch=(), known=(0,), service=None):
+    """Call `work` in a process of another user and take its one answer. Exit codes in `known` may follow an answer. `service` is asked by
+    the process meanwhile."""
     read, write = os.pipe()
+    asking = service.open() if service is not None else ()
     sys.stdout.flush()
     sys.stderr.flush()
     child = os.fork()
     if child == 0:
         try:
-            become(user, write)
+            become(user, (write, *asking))
             work()
         finally:
             os._exit(70)
-    os.close(write)
+    for descriptor in (write, *asking):
+        os.close(descriptor)
     try:
-        data, status, overdue = listen(read, child, seconds, meanwhile)
+        data, status, overdue = listen(read, child, seconds, service)
         swept, killed = sweep(user, scratch, child if status is None else None)
         status = killed if status is None else status
         if not overdue:
             data += rest(read)
     finally:
         os.close(read)
+        if service is not None:
+            service.close()
     if not swept or status is None:
         return Ended(None, None, "leaves processes or files behind that cannot be removed", True)
     return judge(data, status, overdue, seconds, known)
 
 
-def listen(read, child, seconds, meanwhile=None):
-    """What a process says until it ends: the bytes, its status if it did end, and whether it took too long."""
+def listen(read, child, seconds, service=None):
+    """What a process says until it ends: the bytes, its status if it did end, and whether it took too long. What it asks is answered."""
     os.set_blocking(read, False)
     data, until, open_pipe, complete = b"", time.monotonic() + seconds, True, False
     while True:
@@ -93,11 +97,12 @@ def listen(read, child, seconds, meanwhile=None):
         left = until - time.monotonic()
         if left <= 0 or len(data) > ANSWER_BYTES + 4:
             return data, None, True
-        if not open_pipe:
-            time.sleep(0.0005)
-            continue
-        is_busy = meanwhile is not None and meanwhile()
-        if not select.select([read], [], [], 0 if is_busy else min(left, 0.02))[0]:
+        asked = None if service is None else service.asked
+        watched = [read] * open_pipe + [asked] * (asked is not None)
+        ready = select.select(watched, [], [], min(left, 0.02) if open_pipe else 0.0005)[0]
+        if asked in ready:
+            service.answer(until)
+        if read not in ready:
             continue
         chunk = os.read(read, 1 << 16)
         data += chunk
@@ -163,13 +168,16 @@ def reply(data, code=0, pid=None, write=os.write, end=os._exit, getpid=os.getpid
     end(code)
 
 
-def become(user, answer):
-    """Make this process the judged one: of that user, in a session of its own, with no descriptor but the answer's."""
+def become(user, descriptors):
+    """Make this process the judged one: of that user, in a session of its own, with these descriptors and no other but the standard ones."""
     os.setsid()
     prefer_to_end("1000")
-    os.dup2(answer, ANSWER, inheritable=True)
+    # First out of the way of the numbers that they get.
+    descriptors = [above(ANSWERS, descriptor) for descriptor in descriptors]
+    for number, descriptor in enumerate(descriptors, ANSWER):
+        os.dup2(descriptor, number, inheritable=True)
     for name in os.listdir("/proc/self/fd"):
-        if int(name) > ANSWER:
+        if int(name) >= ANSWER + len(descriptors):
             try:
                 os.close(int(name))
             except OSError:
@@ -177,6 +185,11 @@ def become(user, answer):
     os.dup2(2, 1)
     if user is not None:
         change(user)
+
+
+def above(number, descriptor):
+    """A descriptor of the same with a larger number."""
+    return descriptor if descriptor > number else above(number, os.dup(descriptor))
 
 
 def change(user):

@@ -39,8 +39,17 @@ pub fn is_of_input(
         Some(target) if target == header.target => {}
         other => {
             let now = other.map_or_else(|| "a base without glibc".to_owned(), |target| target.to_string());
+            let mut finding =
+                stale(format!("the lock was made for {}, but the artifact is for {now}", header.target));
+            // What makes it again for this artifact would take it from the other.
+            if header.command != command {
+                finding = finding.remedy(format!(
+                    "if it is the lock of another artifact, too (it was made by: {}), give each a lock of its own",
+                    header.command
+                ));
+            }
             findings.push(
-                stale(format!("the lock was made for {}, but the artifact is for {now}", header.target))
+                finding
                     .remedy(format!("lock again: {command}"))
                     .remedy("or take back the change to the base or the target"),
             );
@@ -158,6 +167,15 @@ mod tests {
         );
         let found = judge("six==1\n", Some(&input), &here);
         assert!(found[0].contains("not made by kiln"), "{found:?}");
+
+        let other = environment("3.13.5", "python3.13");
+        let first =
+            |command: &str| is_of_input("app/r.txt", &text, None, &other, command)[0].remedy[0].clone();
+        assert_eq!(first("kiln lock app"), "lock again: kiln lock app");
+        assert_eq!(
+            first("kiln lock two"),
+            "if it is the lock of another artifact, too (it was made by: kiln lock app), give each a lock of its own"
+        );
     }
 
     #[test]

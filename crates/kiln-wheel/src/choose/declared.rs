@@ -10,9 +10,6 @@ use kiln_python::{
 use kiln_record::{Cause, DistributionName, Finding, Gap, InputRole};
 use std::path::Path;
 
-/// What stands for the version of a distribution that the lock does not have.
-const NOT_LOCKED: &str = "not locked";
-
 /// Reads the input of a lock. `read` gives the text of a file that it includes, by its path in the workspace.
 pub fn declare(
     section: &PythonSection,
@@ -95,7 +92,7 @@ pub(crate) fn gaps(declaration: &Declaration, lock: &Lock, target: &TargetEnviro
         .filter(|(declared, _)| !is_locked(&declared.name))
         .map(|(declared, cause)| Gap {
             distribution: declared.name.to_string(),
-            version: NOT_LOCKED.to_owned(),
+            version: Gap::NOT_LOCKED.to_owned(),
             cause,
         })
         .collect()

@@ -279,6 +279,7 @@ async fn run(
     let input = Given::new(place_of_tree(plan), tree, from_root).bring(bases, &image).await?;
     let program = Program::new(label, image, argv.map(str::to_owned).to_vec())
         .environment(env)
+        .reports()
         .inputs([input])
         .outputs(bases.store(), [guest(OUT)?])?
         .processes(64)

@@ -2,6 +2,7 @@
 
 use crate::error::PythonError;
 use crate::guest::report::{LINES_SHOWN, clean_text, only_report};
+use kiln_record::Place;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
@@ -228,6 +229,9 @@ pub struct ImportProblem {
     pub exit: Option<String>,
     /// Whether a value that a stand-in gave is to blame, where the real module would have given another.
     pub stand_in: bool,
+    /// The last line of the artifact's own that it passed, as `file:line`, by the word of the code that raised it: advice.
+    #[serde(default)]
+    pub place: Option<String>,
     /// The last lines of the traceback.
     pub traceback: Vec<String>,
     /// How the process that imported it ended without an exception: a clause such as
@@ -238,6 +242,12 @@ pub struct ImportProblem {
     pub tampered: bool,
 }
 
+/// A place that the script tells, which is `file:line`.
+pub(super) fn place_of(at: &str) -> Option<Place> {
+    let (file, line) = at.rsplit_once(':')?;
+    Some(Place { file: file.to_owned(), line: Some(line.parse().ok()?) })
+}
+
 /// A top-level module that a stand-in was served for.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -246,6 +256,10 @@ pub struct StandInReport {
     pub name: String,
     /// The file and line that first imported it.
     pub asked_by: Option<String>,
+    /// Whether every import of it, in the artifact's own files and in what was loaded, may fail: it stands under an
+    /// `except ImportError`.
+    #[serde(default)]
+    pub optional: bool,
 }
 
 /// A top-level module that came from a layer.
@@ -259,8 +273,8 @@ pub struct LayerModule {
 }
 
 impl ImportReport {
-    /// Finds the report in what the script wrote to standard output. Control characters in its texts, which
-    /// come from the code under check, become replacement characters.
+    /// Finds the report in what the script wrote to standard output. Its texts come from the code under check, and are
+    /// without escape sequences and control characters.
     ///
     /// # Errors
     /// [`PythonError::ImportReport`] if there is none, which happens when the handler ends its process
@@ -325,15 +339,13 @@ impl Unreported {
     pub fn new(exit_code: Option<i64>, stderr: &[u8]) -> Self {
         let tail = &stderr[stderr.len().saturating_sub(8192)..];
         let text = String::from_utf8_lossy(tail);
-        let lines: Vec<&str> = text.lines().filter(|line| !line.trim().is_empty()).collect();
-        let stderr = lines[lines.len().saturating_sub(LINES_SHOWN)..]
-            .iter()
-            .map(|line| {
-                let mut line: String = line.chars().take(400).collect();
-                clean_text(&mut line);
-                line
-            })
-            .collect();
+        let shown = text.split(['\n', '\r']).map(|line| {
+            let mut line = line.to_owned();
+            clean_text(&mut line);
+            line.chars().take(400).collect::<String>()
+        });
+        let mut stderr: Vec<String> = shown.filter(|line| !line.trim().is_empty()).collect();
+        stderr.drain(..stderr.len().saturating_sub(LINES_SHOWN));
         Self { exit_code, stderr, tampered: None }
     }
 
@@ -377,7 +389,7 @@ mod tests {
         assert!(ImportReport::from_stdout(format!("{stdout}{stdout}").as_bytes()).is_err());
         let report = ImportReport::from_stdout(stdout.as_bytes()).unwrap();
         let problem = report.modules[0].problem.as_ref().unwrap();
-        assert_eq!(problem.message, "\u{fffd}[31mred ");
+        assert_eq!(problem.message, "red ");
         assert_eq!(problem.traceback, ["\u{fffd}"]);
     }
 

@@ -1,4 +1,4 @@
-"""Keep what files compile to, and take it from an earlier check.
+"""Keep what files compile to, take it from an earlier check, and give it to the processes that import them.
 
 This text stands first in the program of the import check, so that what that loads itself is taken as well. What is given was compiled
 by this program, of the same base and the same files, and is used for the very same text alone. Nothing that is judged has a hand in it:
@@ -14,6 +14,10 @@ GIVEN = "/var/kiln-compiled"
 OF_BASE, OF_TREES = "base", "trees"
 # The most bytes of a kind that are told.
 COMPILED_BYTES = 12 << 20
+# The most bytes of a file that is compiled for others, and of all of them; and of a question, which the kernel keeps in one piece.
+SOURCE_BYTES, SOURCES_BYTES, QUESTION_BYTES = 1 << 20, 128 << 20, 4096
+# How long whoever asks may take to listen to an answer.
+LISTENING_SECONDS = 5
 COMPILED_MARKER = "KILN-COMPILED "
 
 # What files compile to, by path, with what tells their text: each is compiled once and not in every process anew.
@@ -54,15 +58,146 @@ def keeping(self, data, path, **options):
     return code
 
 
-def use_compiled():
-    """Let the import system of a judged process take what is compiled already, and keep nothing."""
+class Compiler:
+    """Answers a judged process that asks what a file compiles to, so that each is compiled once and not in every process anew. Which file
+    it asks for is its word; what that compiles to is not."""
+
+    def __init__(self, roots):
+        self.roots = tuple(root.rstrip("/") + "/" for root in roots + sys.path if root)
+        self.left, self.asked, self.answers = SOURCES_BYTES, None, None
+
+    def open(self):
+        """Be asked by the next process: the two descriptors that it gets."""
+        import os
+
+        self.asked, write = os.pipe()
+        read, self.answers = os.pipe()
+        os.set_blocking(self.answers, False)
+        return write, read
+
+    def close(self):
+        """Be asked no more."""
+        import os
+
+        for descriptor in (self.asked, self.answers):
+            if descriptor is not None:
+                os.close(descriptor)
+        self.asked = self.answers = None
+
+    def answer(self, until):
+        """Answer what was asked, up to a time of the monotonic clock. Whoever asks something else, or listens slowly, is left to compile
+        for itself."""
+        import os
+        import time
+
+        until = min(until, time.monotonic() + LISTENING_SECONDS)
+        question = os.read(self.asked, QUESTION_BYTES)
+        if not question.endswith(b"\n") or question.count(b"\n") != 1:
+            self.close()
+            return
+        known = self.compiled(question[:-1].decode("utf-8", "surrogateescape"))
+        try:
+            data = b"" if known is None else known[0] + marshal.dumps(known[1])
+        except ValueError:
+            # Code in code in code may be compiled deeper than it can be handed on.
+            data = b""
+        data = memoryview(len(data).to_bytes(4, "big") + data)
+        while data:
+            try:
+                data = data[os.write(self.answers, data) :]
+            except BlockingIOError:
+                if not room_within(self.answers, until - time.monotonic()):
+                    self.close()
+                    return
+            except OSError:
+                self.close()
+                return
+
+    def compiled(self, path):
+        """What tells the text of a file, and what it compiles to; nothing of a file that is not asked for like this."""
+        self.unpack([path])
+        if path not in COMPILED:
+            COMPILED[path] = self.compile(path)
+        return COMPILED[path]
+
+    def unpack(self, paths):
+        """Read what was given of files once here rather than in every process."""
+        for path in paths:
+            known = COMPILED.get(path)
+            if known is not None and type(known[1]) is bytes:
+                COMPILED[path] = known[0], marshal.loads(known[1])
+
+    def compile(self, path):
+        import os
+        import warnings
+
+        inside = os.path.normpath(path) == path and path.endswith(".py") and path.startswith(self.roots)
+        try:
+            size = os.path.getsize(path) if inside and os.path.isfile(path) else SOURCE_BYTES
+            if size >= min(SOURCE_BYTES, self.left):
+                return None
+            self.left -= size
+            with open(path, "rb") as source, warnings.catch_warnings():
+                # What is to be said of a file is said where it is imported.
+                warnings.simplefilter("error")
+                text = source.read(SOURCE_BYTES)
+                return SOURCE_HASH(0, text), compile(text, path, "exec", dont_inherit=True)
+        except (OSError, SyntaxError, ValueError, RecursionError, MemoryError, Warning):
+            return None
+
+
+def room_within(descriptor, seconds):
+    """Whether a pipe takes more within some time."""
+    import select
+
+    return seconds > 0 and bool(select.select([], [descriptor], [], seconds)[1])
+
+
+def asking(ask, answers):
+    """How a judged process asks by these descriptors: a function that gives what a file with some text compiles to, or None."""
+    import _thread
+    import os
+
+    read, write, getpid, stat, pid, lock = os.read, os.write, os.getpid, os.fstat, os.getpid(), _thread.allocate_lock()
+    text_hash, loads = SOURCE_HASH, marshal.loads
+    # What is judged may close the descriptors, and open others by these numbers; and it may interrupt what waits for an answer.
+    ours, idle = (stat(ask)[1], stat(answers)[1]), [True]
+
+    def asked(data, path):
+        question = path.encode("utf-8", "surrogateescape") + b"\n"
+        if getpid() != pid or question.count(b"\n") != 1 or len(question) > QUESTION_BYTES:
+            return None
+        with lock:
+            if not idle or (stat(ask)[1], stat(answers)[1]) != ours:
+                return None
+            idle.clear()
+            write(ask, question)
+            answer = b""
+            while len(answer) < 4 or len(answer) < 4 + int.from_bytes(answer[:4], "big"):
+                piece = read(answers, 1 << 20)
+                if not piece:
+                    return None
+                answer += piece
+            idle.append(True)
+        return loads(answer[12:]) if answer[4:12] == text_hash(0, bytes(data)) else None
+
+    return asked
+
+
+def use_compiled(asked=None):
+    """Let the import system of a judged process take what is compiled already, ask for what is not, and keep nothing."""
     compiled, text_hash, loads, compile_source = COMPILED, SOURCE_HASH, marshal.loads, COMPILE
 
     def source_to_code(self, data, path, **options):
-        known = None if options else compiled.get(path)
+        code, known = None, None if options else compiled.get(path)
         if known is not None and known[0] == text_hash(0, bytes(data)):
-            return loads(known[1]) if type(known[1]) is bytes else known[1]
-        return compile_source(self, data, path, **options)
+            code = loads(known[1]) if type(known[1]) is bytes else known[1]
+        elif asked is not None and not options and type(path) is str and path not in compiled:
+            try:
+                code = asked(data, path)
+            except Exception:
+                code = None
+        return compile_source(self, data, path, **options) if code is None else code
 
     LOADER.source_to_code = source_to_code
 
@@ -94,7 +229,10 @@ class Telling:
             kind = OF_BASE if root is None else OF_TREES
             if root is not None and path[len(root) :].partition("/")[0].partition(".")[0] in self.besides:
                 continue
-            data = known[1] if type(known[1]) is bytes else marshal.dumps(known[1])
+            try:
+                data = known[1] if type(known[1]) is bytes else marshal.dumps(known[1])
+            except ValueError:
+                continue
             self.left[kind] -= len(data)
             if self.left[kind] > 0:
                 kinds[kind][path] = known[0], data

@@ -2,17 +2,17 @@
 
 use super::check::{
     HandlerOutcome, HandlerReport, ImportProblem, ImportReport, ImportRequest, ModuleReport, StandInReport,
-    Unreported,
+    Unreported, place_of,
 };
 use super::surroundings::Surroundings;
 use crate::guest::report::LINES_SHOWN;
-use kiln_record::{ArtifactName, Check, CheckName, Code, Finding, Runtime};
+use kiln_record::{ArtifactName, Check, CheckName, Code, Finding, Level, Runtime};
 use std::collections::BTreeMap;
 
 /// What the outcome of an import check means for the build.
 ///
 /// `layers` are the layers that the artifact is used with, for messages. Modules that stand-ins were served
-/// for are reported as `provided-by-runtime`, those from a layer as `provided-by-layer`; a failure that only
+/// for are reported as `provided-by-runtime`, as a note where nothing needs them; those from a layer as `provided-by-layer`; a failure that only
 /// a stand-in can be blamed for is reported as not checked rather than as wrong. The last check, if there is
 /// one, says what was left out.
 #[must_use]
@@ -120,17 +120,27 @@ fn provided_by_runtime<'a>(
     }
     by_distribution.into_iter().map(|(distribution, stand_ins)| {
         let modules: Vec<String> = stand_ins.iter().map(|s| format!("`{}`", s.name)).collect();
+        let optional = stand_ins.iter().all(|stand_in| stand_in.optional);
+        let how = if optional { "is imported where it may be missing, and" } else { "is imported but" };
         let mut finding = Finding::new(
             Code::ProvidedByRuntime,
             distribution,
             format!(
-                "{} is imported but not packaged: runtime {} has it, in a version that AWS chooses and moves",
+                "{} {how} not packaged: runtime {} has it, in a version that AWS chooses and moves",
                 modules.join(", "),
                 runtime.name
             ),
         );
-        for place in stand_ins.iter().filter_map(|s| s.asked_by.as_ref()) {
-            finding = finding.detail(format!("imported at {place}"));
+        if optional {
+            finding.level = Level::Note;
+        }
+        for stand_in in stand_ins {
+            // An import of the own code can be changed, one of a distribution's cannot.
+            let own = report.scan.first.iter().find(|first| first.module == stand_in.name);
+            finding.place = finding.place.or_else(|| place_of(&own?.at));
+            if let Some(place) = own.map(|first| &first.at).or(stand_in.asked_by.as_ref()) {
+                finding = finding.detail(format!("imported at {place}"));
+            }
         }
         let (left_out, decide) = around.own_version(distribution);
         finding.detail.extend(left_out);
@@ -211,6 +221,8 @@ impl Judged<'_> {
                 let mut finding = missing(what);
                 finding.detail.extend(report.file.iter().map(|file| format!("loaded {file}")));
                 finding.detail.extend(report.problem.iter().flat_map(|p| last_lines(&p.traceback)));
+                finding.place =
+                    report.problem.as_ref().and_then(|problem| place_of(problem.place.as_deref()?));
                 if module == "__main__" {
                     finding.remedy(
                         "rename the file: `__main__` is the program that Lambda starts, not the function's",
@@ -294,7 +306,8 @@ impl Judged<'_> {
         self.seen.insert(key, self.findings.len());
         let mut detail = last_lines(&problem.traceback);
         detail.extend(finding.detail);
-        self.findings.push(Finding { detail, ..finding });
+        let place = problem.place.as_deref().and_then(place_of);
+        self.findings.push(Finding { detail, place, ..finding });
     }
 
     fn missing_module(&self, module: &str, missing: &str) -> Finding {
@@ -393,7 +406,6 @@ mod tests {
     use super::*;
     use crate::IMPORT_CHECK;
     use crate::TellsCompiled;
-    use kiln_record::Level;
     use std::path::Path;
     use std::process::Command;
 
@@ -414,6 +426,7 @@ mod tests {
             fs_err::write(&path, text).unwrap();
         }
         let text = |path: &Path| path.to_str().unwrap().to_owned();
+        let own = files.iter().map(|(path, _)| (*path).to_owned()).filter(|path| !path.starts_with('@'));
         let request = ImportRequest {
             handler: handler.map(str::to_owned),
             modules: modules.iter().map(|m| (*m).to_owned()).collect(),
@@ -424,7 +437,7 @@ mod tests {
             as_it_is: false,
             lambda: true,
             own_modules: Vec::new(),
-            sources: Vec::new(),
+            sources: own.collect(),
             stdlib: Vec::new(),
             seconds: 5,
             user: None,
@@ -514,6 +527,16 @@ mod tests {
             "import os, sys\nprint('last words', flush=True)\nos._exit(7)\n",
             (Failed, Deny, "index.handler", "ended itself while importing it, with exit code 7"),
         );
+        let helped = [
+            ("index.py", "\nimport helper\n"),
+            ("helper.py", "import json\n\njson.loads('no')\n"),
+            ("odd.py", "def odd(:\n"),
+        ];
+        for (modules, place) in [(["index"], "helper.py:3"), (["odd"], "odd.py:1"), (["absent"], "")] {
+            let Some(judgement) = run(&helped, None, &modules) else { return };
+            let found = judgement.findings[0].place.as_ref().map(ToString::to_string);
+            assert_eq!(found.unwrap_or_default(), place, "{:#?}", judgement.findings);
+        }
         let Some(judgement) = run(&[("a.py", "import gone\n"), ("b.py", "import gone\n")], None, &["a", "b"])
         else {
             return;
@@ -546,6 +569,35 @@ mod tests {
         assert_eq!(judgement.checks[0], Check::ran(CheckName::Import, 1, "modules"));
         assert_eq!(judgement.checks[1].name, CheckName::ImportProvided);
         assert!(judgement.findings[0].detail[0].ends_with("index.py:1"), "{:?}", judgement.findings);
+    }
+
+    #[test]
+    fn what_may_be_missing_is_a_note() {
+        let optional = "try:\n    import boto3\nexcept ImportError:\n    boto3 = None\n";
+        let lazy = "def later():\n    import boto3\n";
+        let end = "def handler(e, c): pass\n";
+        let noted = (Code::ProvidedByRuntime, Level::Note, "boto3", "imported where it may be missing");
+        let warned = (Code::ProvidedByRuntime, Level::Warn, "boto3", "imported but not packaged");
+        let index = |text: &str| ("index.py", format!("{text}{end}"));
+        for (texts, expected) in [
+            (vec![index(optional)], noted),
+            (
+                vec![index("import contextlib\nwith contextlib.suppress(ImportError):\n    import boto3\n")],
+                noted,
+            ),
+            (vec![index(&format!("{optional}{lazy}"))], warned),
+            (vec![index(optional), ("other.py", lazy.to_owned())], warned),
+            (vec![index("try:\n    import gone\nexcept ImportError:\n    import boto3\n")], warned),
+        ] {
+            let files: Vec<(&str, &str)> = texts.iter().map(|(path, text)| (*path, text.as_str())).collect();
+            check(&files, "index.handler", &[expected]);
+        }
+        // What is loaded of others counts as well.
+        let loaded = (Code::ProvidedByLayer, Level::Note, "tool", "from layer tools");
+        for (own, other, expected) in [("", optional, noted), (optional, "import boto3\n", warned)] {
+            let (path, text) = index(&format!("{own}import tool\n"));
+            check(&[(path, text.as_str()), ("@tool.py", other)], "index.handler", &[expected, loaded]);
+        }
     }
 
     #[test]
@@ -656,7 +708,7 @@ mod tests {
             let (findings, checks) =
                 import_findings(Err(&unreported), &request, runtime(), &[], &Surroundings::default());
             assert!(findings[0].cause.contains(cause), "{findings:?}");
-            assert_eq!(findings[0].detail, ["one", "\u{fffd}[31mtwo"]);
+            assert_eq!(findings[0].detail, ["one", "two"]);
             assert_eq!(
                 checks[0],
                 Check::not_checked(CheckName::Import, "the process ended before it could report")

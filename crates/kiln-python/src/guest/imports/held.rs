@@ -3,6 +3,7 @@
 
 use super::check::{
     HandlerOutcome, HandlerReport, ImportProblem, ImportReport, ImportRequest, ModuleReport, ScanReport,
+    place_of,
 };
 use kiln_record::counted;
 use std::collections::BTreeSet;
@@ -28,7 +29,7 @@ impl ImportReport {
             return Err(why.clone());
         }
         match (&self.handler, &request.handler) {
-            (Some(report), Some(asked)) => handler(report, asked)?,
+            (Some(report), Some(asked)) => handler(report, asked, request)?,
             (None, None) => {}
             (None, Some(asked)) => return Err(format!("it says nothing of {asked}")),
             (Some(_), None) => return Err("it tells of a handler, and there is none".to_owned()),
@@ -59,7 +60,7 @@ impl ImportReport {
     }
 }
 
-fn handler(report: &HandlerReport, asked: &str) -> Result<(), String> {
+fn handler(report: &HandlerReport, asked: &str, request: &ImportRequest) -> Result<(), String> {
     use HandlerOutcome::{
         AttributeMissing, Builtin, Found, ImportFailed, Malformed, ModuleMissing, NotCallable,
     };
@@ -84,7 +85,7 @@ fn handler(report: &HandlerReport, asked: &str) -> Result<(), String> {
         return Err("it has more names near the handler's than it looks for".to_owned());
     }
     report.near.iter().try_for_each(|near| text("a name near the handler's", near, TEXT))?;
-    report.problem.as_ref().map_or(Ok(()), problem)
+    report.problem.as_ref().map_or(Ok(()), |found| problem(found, request))
 }
 
 /// Exactly the modules in question, in their order.
@@ -103,16 +104,20 @@ fn modules(reports: &[ModuleReport], request: &ImportRequest) -> Result<(), Stri
         if (&report.name, report.own) != (name, own) {
             return Err(format!("it does not tell of {name} where that was asked for"));
         }
-        report.problem.as_ref().map_or(Ok(()), problem)?;
+        report.problem.as_ref().map_or(Ok(()), |found| problem(found, request))?;
     }
     Ok(())
 }
 
-fn problem(problem: &ImportProblem) -> Result<(), String> {
+fn problem(problem: &ImportProblem, request: &ImportRequest) -> Result<(), String> {
     text("the class of an exception", &problem.error, LINE)?;
     text("the text of an exception", &problem.message, TEXT)?;
     for other in [&problem.missing, &problem.exit, &problem.ended] {
         optional("a part of an exception", other.as_deref(), TEXT)?;
+    }
+    let is_own = |at: &String| place_of(at).is_some_and(|place| request.sources.contains(&place.file));
+    if !problem.place.iter().all(is_own) {
+        return Err("it places an exception in a file that is none of the artifact's own".to_owned());
     }
     if problem.traceback.len() > LINES {
         return Err(format!("a traceback has more than {LINES} lines"));
@@ -235,6 +240,14 @@ mod tests {
         let long = "A".repeat(10_000);
         let problem = json!({"error": "E", "message": long, "missing": null, "exit": null, "stand_in": false,
             "traceback": [], "ended": null});
+        let placed = |place: &str| {
+            let mut problem = problem.clone();
+            (problem["message"], problem["place"]) = (json!("no"), json!(place));
+            problem
+        };
+        let mut sound = report();
+        sound["modules"][0]["problem"] = placed("a.py:1");
+        assert_eq!(held(&sound), Ok(()));
         let many: Vec<String> = (0..=FILES).map(|n| format!("/var/task/{n}.py")).collect();
         let rows: Vec<(&str, Value)> = vec![
             ("/tampered", json!("goes on after its answer")),
@@ -249,7 +262,7 @@ mod tests {
             ("/modules", json!([])),
             ("/modules/0/name", json!("other")),
             ("/modules/1/own", json!(false)),
-            ("/modules/1/problem", problem),
+            ("/modules/1/problem", problem.clone()),
             ("/stand_ins/0/name", json!("os")),
             ("/stand_ins/0/asked_by", json!(long)),
             ("/layer_modules/0/file", json!("/var/task/x.py")),
@@ -257,6 +270,9 @@ mod tests {
             ("/loaded/0", json!("/var/taskless/x.py")),
             ("/loaded/0", json!("/var/task/src/app.py")),
             ("/loaded", json!(many)),
+            ("/modules/0/problem", placed("c.py:1")),
+            ("/modules/0/problem", placed("/var/task/a.py:1")),
+            ("/modules/0/problem", placed("a.py:-1")),
             ("/scan/files", json!(3)),
             ("/scan/dynamic", json!(vec!["a.py:1"; PLACES + 1])),
             ("/scan/dynamic", json!([long])),

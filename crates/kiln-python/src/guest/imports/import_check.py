@@ -26,6 +26,10 @@ MARKER = "KILN-IMPORT-REPORT "
 LINES, LINE, TEXT, NAMES, FILES = 24, 400, 2000, 1000, 20000
 # How long reading the files may take. The handler may take as long as the check itself, which is ended from outside.
 SCAN_SECONDS, HANDLER_SECONDS = 60, 3600
+# The parts that read files and run nothing of them.
+READS = ("scan", "optional")
+# The artifact's own files, by the paths that frames have in a judged process.
+OWN = {}
 
 
 def main():
@@ -43,8 +47,10 @@ def supervise(request):
     handler, layers = request["handler"], request["layer_paths"]
     report = {"version": "%d.%d.%d" % sys.version_info[:3], "handler": None, "tampered": None, "modules": []}
     loaded, from_layers, asked, again = set(), set(), {}, []
-    # Compiled while the next process is waited for, so that those after it need not compile them.
-    remembering = Remembering([request["task_root"]] + layers) if request["fresh"] is None else None
+    compiler = Compiler([request["task_root"]] + layers) if request["fresh"] is None else None
+    if compiler is not None:
+        # Each process would begin with these.
+        load_client()
 
     # The files are read before any of the code runs, and what that gave is out of its reach.
     ended = ask(request, "scan", None, SCAN_SECONDS)
@@ -53,8 +59,8 @@ def supervise(request):
     report["scan"] = ended.answer
 
     def note(answer, is_own):
-        if remembering is not None:
-            remembering.files.extend(answer["loaded"] + answer["base"])
+        if compiler is not None:
+            compiler.unpack(answer["loaded"] + answer["base"])
         from_layers.update(answer["loaded"])
         if is_own:
             loaded.update(answer["loaded"])
@@ -68,7 +74,9 @@ def supervise(request):
 
     found = False
     if handler is not None:
-        ended = ask(request, "handler", handler, HANDLER_SECONDS)
+        # Where no other process follows, and nobody is told, it compiles for itself.
+        is_last = not (request["modules"] or request["own_modules"] or telling)
+        ended = ask(request, "handler", handler, HANDLER_SECONDS, None if is_last else compiler)
         if ended.answer is not None:
             report["handler"], found = ended.answer["result"], ended.code == 0
             note(ended.answer, True)
@@ -86,7 +94,7 @@ def supervise(request):
                 continue
             if telling is not None and [name] == last and outcome is not report["modules"][0]:
                 telling.begin()
-            ended = ask(request, "module", name, request["seconds"], remembering and remembering.one)
+            ended = ask(request, "module", name, request["seconds"], compiler)
             if ended.answer is not None:
                 outcome["problem"] = ended.answer["result"]
                 note(ended.answer, is_own)
@@ -95,25 +103,26 @@ def supervise(request):
             if outcome["problem"] is not None and not ended.tampered:
                 again.append(outcome)
     if found and again:
-        ask_again(request, again, note)
-    report["stand_ins"] = [{"name": n, "asked_by": asked[n]} for n in sorted(asked)][:NAMES]
+        ask_again(request, again, note, compiler)
+    names = sorted(asked)[:NAMES]
+    optional = of_which_optional(request, names, from_layers) if names else []
+    report["stand_ins"] = [{"name": n, "asked_by": asked[n], "optional": n in optional} for n in names]
     # The folders of a layer that is judged itself are its own.
     others = [layer for layer in layers if not layer.startswith(request["task_root"] + "/")]
     report["layer_modules"] = below(others, from_layers)[:NAMES]
     report["loaded"] = sorted(loaded)[:FILES]
     see_root()
-    if telling is not None and remembering is not None:
-        remembering.all()
+    if telling is not None:
         telling.end()
     write_all(("\n" + MARKER + json.dumps(report) + "\n").encode("ascii"))
     os._exit(0)
 
 
-def ask_again(request, outcomes, note):
+def ask_again(request, outcomes, note, compiler):
     """What a module needs may be what the handler prepares. In the handler's process that process answers, and the report says
     so: what fails by itself is not said to have been tried."""
     names = [outcome["name"] for outcome in outcomes]
-    ended = ask(request, "again", names, HANDLER_SECONDS)
+    ended = ask(request, "again", names, HANDLER_SECONDS, compiler)
     if ended.answer is None:
         return
     note(ended.answer, True)
@@ -121,13 +130,21 @@ def ask_again(request, outcomes, note):
         outcome["after_handler"], outcome["problem"] = True, problem
 
 
-def ask(request, part, name, seconds, meanwhile=None):
+def of_which_optional(request, names, loaded):
+    """The modules that all code may be without, be it the artifact's own or what was loaded."""
+    own = {os.path.join(request["task_root"], source) for source in request["sources"]}
+    answer = ask(request, "optional", (names, sorted(own | loaded)), SCAN_SECONDS).answer
+    return answer if type(answer) is list else []
+
+
+def ask(request, part, name, seconds, compiler=None):
     """Have a part answered in a process of its own."""
-    ended = apart(starter(request, part, name), request["user"], seconds, request["scratch"], (0, FAILED), meanwhile)
+    request["asks"] = compiler is not None
+    ended = apart(starter(request, part, name), request["user"], seconds, request["scratch"], (0, FAILED), compiler)
     if ended.answer is not None:
         try:
             ended.answer = parsed(ended.answer)
-            if part != "scan":
+            if part not in READS:
                 hold(ended.answer, part, name, ended.code)
         except (ValueError, RecursionError, KeyError, TypeError, AttributeError):
             ended.answer, ended.why, ended.tampered = None, "answers what was not asked", True
@@ -163,7 +180,7 @@ def is_problem(value, may_end=True):
         return True
     kinds = {
         "error": [str], "message": [str], "missing": [str, type(None)], "exit": [str, type(None)], "stand_in": [bool],
-        "traceback": [list], "ended": [str, type(None)] if may_end else [type(None)], "tampered": [bool],
+        "place": [str, type(None)], "traceback": [list], "ended": [str, type(None)] if may_end else [type(None)], "tampered": [bool],
     }
     known = set(value) == set(kinds) and all(type(value[key]) in kinds[key] for key in kinds)
     return known and not value["tampered"] and all(type(line) is str for line in value["traceback"])
@@ -197,51 +214,9 @@ if sys.version_info < (3, 11):
     CLIENT += ["sre_compile", "sre_constants", "sre_parse"]
 
 
-class Remembering:
-    """Compiles files of the artifact and of the standard library that a process loaded. Which they are is its word, and no more
-    than a hint: what a file compiles to is not."""
-
-    def __init__(self, roots):
-        self.files, self.roots = [], [root.rstrip("/") + "/" for root in roots + sys.path if root]
-        self.here = {getattr(sys.modules.get(name), "__file__", None) for name in CLIENT}
-
-    def one(self):
-        """Compile one file; whether there was one."""
-        while self.files:
-            file = self.files.pop()
-            known = COMPILED.get(file)
-            if known is not None and type(known[1]) is bytes:
-                # Read once here rather than in every process.
-                COMPILED[file] = known[0], marshal.loads(known[1])
-            inside = os.path.normpath(file) == file and file.endswith(".py")
-            if file in COMPILED or file in self.here or not (inside and any(file.startswith(root) for root in self.roots)):
-                continue
-            COMPILED[file] = None
-            self.compile(file)
-            return True
-        return False
-
-    def compile(self, file):
-        import warnings
-
-        try:
-            with open(file, "rb") as source, warnings.catch_warnings():
-                # What is to be said of a file is said where it is imported.
-                warnings.simplefilter("error")
-                text = source.read()
-                code = compile(text, file, "exec", dont_inherit=True)
-        except (OSError, SyntaxError, ValueError, RecursionError, MemoryError, Warning):
-            return
-        COMPILED[file] = SOURCE_HASH(0, text), code
-
-    def all(self):
-        while self.one():
-            pass
-
-
 def starter(request, part, name):
     """What begins a part in its process: in this interpreter, or, where the process must be a fresh one, in another."""
-    if part == "scan" or request["fresh"] is None:
+    if part in READS or request["fresh"] is None:
         return lambda: judged(request, part, name)
     with open("/proc/self/cmdline", "rb") as file:
         words = file.read().split(b"\0")
@@ -256,10 +231,14 @@ def starter(request, part, name):
 def judged(request, part, name):
     """Answers for one part, in the process that is judged by it."""
     process, dumps = os.getpid(), json.dumps
-    os.set_inheritable(ANSWER, False)
+    for descriptor in (ANSWER, ASK, ANSWERS) if request["asks"] else (ANSWER,):
+        os.set_inheritable(descriptor, False)
     faulthandler.enable(2)
     if part == "scan":
         reply(dumps(scan(request)).encode("ascii"))
+    if part == "optional":
+        reply(dumps(optional(*name)).encode("ascii"))
+    OWN.update((os.path.join(request["task_root"], source), source) for source in request["sources"])
     os.environ.update(request["environment"])
     if request["lambda"]:
         drop_home(os.environ, request["environment"])
@@ -267,7 +246,7 @@ def judged(request, part, name):
     finder = StandIns(frozenset(request["runtime_modules"]))
     prepare(request, finder)
     if request["fresh"] is None:
-        use_compiled()
+        use_compiled(asking(ASK, ANSWERS) if request["asks"] else None)
     else:
         use_nothing()
     root, code = request["task_root"], 0
@@ -391,11 +370,15 @@ def prepare(request, finder):
     sys.dont_write_bytecode = True
 
 
+def load_client():
+    for name in CLIENT:
+        importlib.import_module(name)
+
+
 def load_as_client():
     """Have loaded of Python's own modules what the client has in Lambda, and no other that this program needs itself: a `random.py`
     of the function is found there instead of Python's, by whatever imports `random`."""
-    for name in CLIENT:
-        importlib.import_module(name)
+    load_client()
     for name, module in list(sys.modules.items()):
         top = name.partition(".")[0]
         origin = getattr(getattr(module, "__spec__", None), "origin", None) or ""
@@ -544,14 +527,14 @@ def import_forked(name, seconds, roots):
 def without_exception(why, tampered):
     """What became of a process that ended without telling of an exception."""
     return {
-        "error": "", "message": "", "missing": None, "exit": None, "stand_in": False, "traceback": [], "ended": why,
-        "tampered": tampered,
+        "error": "", "message": "", "missing": None, "exit": None, "stand_in": False, "place": None, "traceback": [],
+        "ended": why, "tampered": tampered,
     }
 
 
 def describe(error):
     """An exception as plain, bounded text; nothing in it can raise."""
-    missing, exit_code = None, None
+    missing, exit_code, place = None, None, None
     for link in chain(error):
         if isinstance(link, ModuleNotFoundError) and missing is None:
             missing = text_or_none(getattr(link, "name", None))
@@ -566,6 +549,7 @@ def describe(error):
             # The import system hides its own frames, but not around one that is not its own.
             link.stack[:] = [frame for frame in link.stack if not is_hidden(frame)]
         lines = "".join(report.format()).rstrip().split("\n")
+        place = own_place(report)
     except BaseException:
         lines = []
     return {
@@ -574,6 +558,7 @@ def describe(error):
         "missing": missing,
         "exit": exit_code,
         "stand_in": blames_stand_in(error),
+        "place": place,
         "traceback": [line[:LINE] for line in lines[-LINES:]],
         "ended": None,
         "tampered": False,
@@ -587,6 +572,18 @@ def chain(error):
         seen.append(error)
         error = error.__cause__ or (None if error.__suppress_context__ else error.__context__)
     return seen
+
+
+def own_place(report):
+    """The last line of the artifact's own that an exception passed, or else one that it came of, as `file:line`. A syntax error
+    passes none, and names its own."""
+    for link in chain(report):
+        passed = [(frame.filename, frame.lineno) for frame in link.stack]
+        passed.append((getattr(link, "filename", None), getattr(link, "lineno", None)))
+        for file, line in reversed(passed):
+            if file in OWN and str(line).isdecimal() and 0 < int(line) < 1 << 31:
+                return "%s:%d" % (OWN[file], int(line))
+    return None
 
 
 def is_hidden(frame):

@@ -4,7 +4,6 @@ The parser is the base's own `ast`: the grammar of exactly the interpreter that 
 `import_check.py` in one program.
 """
 
-import ast
 import importlib.machinery
 import os
 import sys
@@ -15,6 +14,10 @@ PLACES = 500
 
 def scan(request):
     """Scan the files of `request["sources"]` and report what they import."""
+    if request["sources"]:
+        # Compiling it takes as long as all that the program needs besides.
+        global ast
+        import ast
     scanner = Scanner(request)
     for path in request["sources"]:
         scanner.file(path)
@@ -27,6 +30,38 @@ def scan(request):
         "first": [{"module": m, "at": scanner.first[m]} for m in sorted(scanner.first)][:PLACES],
         "lazy": sorted(scanner.lazy - scanner.eager)[:PLACES],
     }
+
+
+def optional(modules, files):
+    """Of these top-level modules, those that the files import, and only where they may be missing."""
+    global ast
+    import ast
+    uses = Uses()
+    for path in files:
+        if not path.endswith(".py"):
+            continue
+        try:
+            with open(path, "rb") as source:
+                text = source.read()
+            if any(module.encode() in text for module in modules):
+                Imports(uses, path, []).block(ast.parse(text, path).body, Context())
+        except (OSError, SyntaxError, ValueError, RecursionError, MemoryError):
+            continue
+    return sorted(set(modules) & uses.optional - uses.required)
+
+
+class Uses:
+    """Which top-level modules files import so that they may be missing, and which so that they may not. Nothing is taken to be
+    there, so that what stands in for another import counts as well."""
+
+    def __init__(self):
+        self.optional, self.required = set(), set()
+        self.roots, self.dynamic = [], []
+
+    def note(self, path, line, module, context):
+        if not context.typing:
+            (self.optional if context.optional else self.required).add(module.partition(".")[0])
+        return False
 
 
 def searched(root):

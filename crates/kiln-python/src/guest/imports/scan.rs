@@ -1,6 +1,6 @@
 //! What the imports of an artifact's own code mean, as reading its files told.
 
-use super::check::{ImportReport, UnresolvedImport};
+use super::check::{ImportReport, UnresolvedImport, place_of};
 use super::surroundings::Surroundings;
 use kiln_record::{Check, CheckName, Code, Finding, Level, Place};
 use std::collections::{BTreeMap, BTreeSet};
@@ -97,8 +97,6 @@ fn not_declared(report: &ImportReport, around: &Surroundings) -> Vec<Finding> {
         if declared.contains(owner) || !told.insert(owner) {
             continue;
         }
-        let place =
-            first.at.rsplit_once(':').and_then(|(file, line)| Some(Place::line(file, line.parse().ok()?)));
         let mut finding = Finding::new(
             Code::ImportedNotDeclared,
             owner.as_str(),
@@ -110,7 +108,7 @@ fn not_declared(report: &ImportReport, around: &Surroundings) -> Vec<Finding> {
         .remedy(format!(
             "add {owner} to the project's dependencies, so that it stays when the other one goes"
         ));
-        finding.place = place;
+        finding.place = place_of(&first.at);
         findings.push(finding);
     }
     findings

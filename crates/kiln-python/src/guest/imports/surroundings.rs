@@ -70,11 +70,7 @@ impl Surroundings {
             usual.into_iter().chain([top]).filter_map(|name| name.parse().ok()).collect();
         let gap = self.gaps.iter().find(|gap| names.iter().any(|name| name.as_str() == gap.distribution));
         if let Some(gap) = gap {
-            let cause = format!(
-                "the lock has {} {}, but it is left out: {}",
-                gap.distribution, gap.version, gap.cause
-            );
-            return finding.detail(cause).remedy(way_out(gap));
+            return finding.detail(left_out(gap)).remedy(way_out(gap));
         }
         // One that is there is not to be added.
         let there = names.iter().find(|name| self.installed.contains_key(*name)).or_else(|| self.owner(top));
@@ -93,13 +89,7 @@ impl Surroundings {
     pub(super) fn own_version(&self, distribution: &str) -> (Option<String>, String) {
         let decide = "to decide the version yourself";
         match self.gaps.iter().find(|gap| gap.distribution == distribution) {
-            Some(gap) => (
-                Some(format!(
-                    "the lock has {} {}, but it is left out: {}",
-                    gap.distribution, gap.version, gap.cause
-                )),
-                format!("{decide}: {}", way_out(gap)),
-            ),
+            Some(gap) => (Some(left_out(gap)), format!("{decide}: {}", way_out(gap))),
             None => {
                 (None, format!("{decide}, add `{distribution}` to the project's dependencies and lock again"))
             }
@@ -134,6 +124,15 @@ impl Surroundings {
                 format!("if a layer other than {} has it, name that one, too, in `layers`", named.join(", "))
             }
         }
+    }
+}
+
+/// That the lock has a distribution, or was not to have it, and why the artifact has it not.
+fn left_out(gap: &Gap) -> String {
+    let Gap { distribution, version, cause } = gap;
+    match version.as_str() {
+        Gap::NOT_LOCKED => format!("{distribution} is asked for, and not for this target: {cause}"),
+        version => format!("the lock has {distribution} {version}, but it is left out: {cause}"),
     }
 }
 

@@ -3,7 +3,7 @@
 use super::answer::{Match, differences};
 use super::report::{EventOutcome, EventReport, SmokeReport};
 use crate::guest::report::{LINES_SHOWN, clean_text};
-use kiln_record::{Check, CheckName, Code, Finding, Runtime, bounds, counted};
+use kiln_record::{Check, CheckName, Code, Finding, Place, Runtime, bounds, counted};
 use serde_json::Value;
 use std::collections::BTreeSet;
 
@@ -47,6 +47,8 @@ pub struct SmokeProblem {
     /// What this run saw: values, traces, the function's output. It may differ in the next run, so it is for
     /// people and for run details, not for records.
     pub lines: Vec<String>,
+    /// The places that the error's trace names, outermost first, by their paths in the container and by the function's own word.
+    pub trace: Vec<Place>,
 }
 
 /// What a report means.
@@ -249,7 +251,8 @@ fn failure(event: &EventReport, limits: &SmokeLimits) -> Option<Failure> {
             };
             let mut lines: Vec<String> =
                 error.trace[error.trace.len().saturating_sub(LINES_SHOWN)..].to_vec();
-            lines.push(format!("{kind}: {}", error.message));
+            let told = format!("{kind}: {}", error.message);
+            lines.extend(told.lines().filter(|line| !line.trim().is_empty()).map(str::to_owned));
             let mut remedies = Vec::new();
             if wants_network(&error.message) {
                 remedies.push(
@@ -362,23 +365,34 @@ fn problem(
         lines.push("the last lines of its output:".to_owned());
         lines.extend(log[log.len().saturating_sub(LINES_SHOWN)..].iter().map(|line| format!("  {line}")));
     }
-    SmokeProblem { event: event.name.clone(), finding, lines }
+    let trace = event.error.iter().flat_map(|error| &error.trace).filter_map(|line| place_in(line)).collect();
+    SmokeProblem { event: event.name.clone(), finding, lines, trace }
 }
 
-/// What the function printed, without the error that its runtime client prints, too.
+/// The place that a line of a trace names, as Python writes it.
+fn place_in(line: &str) -> Option<Place> {
+    let (file, rest) = line.trim_start_matches(blank).strip_prefix("File \"")?.split_once("\", line ")?;
+    let number = rest.split(|c: char| !c.is_ascii_digit()).next()?.parse().ok()?;
+    (number > 0).then(|| Place { file: file.to_owned(), line: Some(number) })
+}
+
+/// What the function printed, without the error that its runtime client prints, too: its message, and its trace.
 fn own_lines(event: &EventReport) -> Vec<&String> {
-    let trace: BTreeSet<&str> =
-        event.error.iter().flat_map(|e| &e.trace).map(|line| line.trim_matches(blank)).collect();
-    event
-        .log
-        .iter()
-        .filter(|line| {
-            event.error.is_none()
-                || !(line.starts_with("[ERROR] ")
-                    || line.starts_with("Traceback (most recent call last)")
-                    || trace.contains(line.trim_matches(blank)))
-        })
-        .collect()
+    let Some(error) = &event.error else { return event.log.iter().collect() };
+    let bare = |line: &str| line.trim_matches(blank).to_owned();
+    let trace: BTreeSet<String> = error.trace.iter().map(|line| bare(line)).collect();
+    let message: BTreeSet<String> = error.message.lines().map(bare).collect();
+    let begins = |line: &str| line.starts_with("[ERROR] ");
+    // Of a long log the end is kept, and the beginning of what the client printed may be gone.
+    let mut is_client = !event.log.iter().any(|line| begins(line));
+    let is_own = |line: &&String| {
+        is_client |= begins(line);
+        !(begins(line)
+            || line.starts_with("Traceback (most recent call last)")
+            || trace.contains(&bare(line))
+            || is_client && message.contains(&bare(line)))
+    };
+    event.log.iter().filter(is_own).collect()
 }
 
 /// Spaces, and what the client indents with.
@@ -561,5 +575,17 @@ mod tests {
             ]
         );
         assert_eq!(outcome.checks.len(), 2, "one event was left out");
+
+        let mut several = failed("ValueError", "2 validation errors\nid\n  Field required");
+        several.log = ["id", "at 12:00", "[ERROR] ValueError: 2 validation errors", "id", "  Field required"]
+            .map(str::to_owned)
+            .to_vec();
+        assert_eq!(
+            own_lines(&several),
+            ["id", "at 12:00"],
+            "what the client prints of a message is no output"
+        );
+        several.log.drain(..3);
+        assert_eq!(own_lines(&several), [""; 0], "its beginning may be gone");
     }
 }

@@ -2,7 +2,7 @@
 
 use crate::error::PythonError;
 use crate::guest::imports::IMPORT_CHECK;
-use crate::guest::report::{clean_text, only_report};
+use crate::guest::report::{clean_lines, clean_text, only_report};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
@@ -199,8 +199,8 @@ pub struct AskedOfStandIn {
 }
 
 impl SmokeReport {
-    /// Finds the report in what the script wrote to standard output. Control characters in its texts, which
-    /// come from the function, become replacement characters; answers stay as they are.
+    /// Finds the report in what the script wrote to standard output. Its texts come from the function, and are without
+    /// escape sequences and control characters, but that a message has lines; answers stay as they are.
     ///
     /// # Errors
     /// [`PythonError::SmokeReport`] if there is none or it is not what the script writes.
@@ -212,11 +212,12 @@ impl SmokeReport {
         }
         let mut report: Self = serde_json::from_slice(line).map_err(|e| error(e.to_string()))?;
         for event in &mut report.events {
+            event.error.iter_mut().for_each(|error| clean_lines(&mut error.message));
             let errors = event.error.iter_mut();
-            let errors =
-                errors.flat_map(|e| [&mut e.error_type, &mut e.message].into_iter().chain(&mut e.trace));
+            let errors = errors.flat_map(|e| std::iter::once(&mut e.error_type).chain(&mut e.trace));
             let asked = event.stand_ins.iter_mut().flat_map(|s| [&mut s.asked, &mut s.at]);
             errors.chain(&mut event.log).chain(asked).for_each(clean_text);
+            event.log.retain(|line| !line.trim().is_empty());
         }
         Ok(report)
     }
@@ -317,15 +318,15 @@ mod tests {
     #[test]
     fn the_only_report_is_read_and_cleaned() {
         let report = r#"{"events": [{"name": "a", "outcome": "init-exited", "answer": null, "error": {"type": "E",
-            "message": "\u001b[31m", "trace": []}, "exit": -9, "cold": true, "init_ms": 1.5, "invoke_ms": null,
-            "peak_kib": 7, "log": ["\u0007"], "stand_ins": [{"asked": "boto3.client", "at": "x:1"}]}]}"#
+            "message": "\u001b[31mone\u001b[0m\r\n\ttwo", "trace": []}, "exit": -9, "cold": true, "init_ms": 1.5, "invoke_ms": null,
+            "peak_kib": 7, "log": ["\u001b[32mINFO\u001b[0m\u0007", "\u001b[0m"], "stand_ins": [{"asked": "boto3.client", "at": "x:1"}]}]}"#
             .replace('\n', "");
         let stdout = format!("\nKILN-SMOKE-REPORT {report}\n");
         assert!(SmokeReport::from_stdout(format!("KILN-SMOKE-REPORT forged\n{stdout}").as_bytes()).is_err());
         let report = SmokeReport::from_stdout(stdout.as_bytes()).unwrap();
         assert_eq!(report.events[0].outcome, EventOutcome::InitExited);
-        assert_eq!(report.events[0].log, ["\u{fffd}"]);
-        assert_eq!(report.events[0].error.as_ref().unwrap().message, "\u{fffd}[31m");
+        assert_eq!(report.events[0].log, ["INFO\u{fffd}"]);
+        assert_eq!(report.events[0].error.as_ref().unwrap().message, "one\n two");
         assert!(SmokeReport::from_stdout(b"KILN-SMOKE-REPORT {}").is_err());
     }
 
