@@ -3,10 +3,10 @@
 use crate::export::Export;
 use crate::osv::{Advisory, Affected};
 use crate::severity::{Rating, Severity};
-use crate::subject::{NotChecked, Subject, Subjects, subjects};
+use crate::subject::{NotChecked, Subject, Subjects};
 use crate::versions::{Outcome, outcome};
 use crate::vex::{Statement, Status};
-use kiln_record::{Digest, Epoch, Record};
+use kiln_record::{Digest, Epoch};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// What advisories say of one build.
@@ -90,10 +90,9 @@ pub struct Absent {
 
 /// Holds advisories against a build, and statements against what is found.
 #[must_use]
-pub fn audit(record: &Record, export: &Export, statements: &[Statement], now: Epoch) -> Audit {
-    let Subjects { checked, unchecked, absent } = subjects(record);
+pub fn audit(subjects: Subjects, export: &Export, statements: &[Statement], now: Epoch) -> Audit {
+    let Subjects { checked, unchecked, absent, artifact } = subjects;
     let by_name = by_name(export);
-    let artifact = digests(record);
     let mut used = BTreeSet::new();
     let mut findings: Vec<Finding> = checked.iter().flat_map(|subject| found(subject, &by_name)).collect();
     for finding in &mut findings {
@@ -116,12 +115,6 @@ pub fn audit(record: &Record, export: &Export, statements: &[Statement], now: Ep
         found.map(absent).collect::<Vec<_>>()
     });
     Audit { checked: checked.len() as u64, not_checked: unchecked, findings, absent: absent.collect(), used }
-}
-
-/// What an artifact is known by.
-fn digests(record: &Record) -> BTreeSet<Digest> {
-    let image = record.image.as_ref().map(|image| image.manifest);
-    record.outputs.iter().map(|output| output.digest).chain(image).collect()
 }
 
 type ByName<'a> = BTreeMap<(&'static str, String), Vec<(&'a Advisory, &'a Affected)>>;

@@ -207,6 +207,7 @@ impl Reading<'_> {
         if self.seen.is_empty() {
             return Err(self.error("it holds no JSON document"));
         }
+        let root = self.root.display().to_string();
         self.seen.sort_by(|a, b| a.path.cmp(&b.path));
         let mut list = String::new();
         for one in &self.seen {
@@ -233,6 +234,12 @@ impl Reading<'_> {
                     }
                 }
             }
+        }
+        if let (true, Some(Unread { path, reason })) =
+            (export.unread_count == export.documents, export.unread.first())
+        {
+            let reason = format!("none of its documents is an advisory that can be read; {path}: {reason}");
+            return Err(AdvisoryError::Export { path: root, reason });
         }
         export.advisories.sort_by(|a, b| a.id.cmp(&b.id));
         Ok(export)

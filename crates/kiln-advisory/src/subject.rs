@@ -10,6 +10,8 @@ use std::str::FromStr as _;
 
 /// The most files that a subject names; all are counted.
 const FILES: usize = 20;
+/// Why own code is not looked up.
+const OWN_CODE: &str = "the artifact's own code";
 
 /// Whose advisories something is in.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -118,13 +120,56 @@ pub struct Subjects {
     pub unchecked: Vec<NotChecked>,
     /// What the build's lock or a bill inside it names and the artifact does not have, with the reason.
     pub absent: Vec<(Subject, String)>,
+    /// What the artifact is known by.
+    pub(crate) artifact: BTreeSet<Digest>,
+}
+
+impl Subjects {
+    /// Adds what a bill of the build says is not inside, and so is no component of its record, with the reason.
+    #[must_use]
+    pub fn with_absent(mut self, absent: &[(Component, String)]) -> Self {
+        for (component, reason) in absent {
+            if let Ok((registry, name, version)) = registered(component) {
+                let subject = part(registry, &name, &version, component.id.clone());
+                self.absent.push((subject, reason.clone()));
+            }
+        }
+        self
+    }
+
+    /// Adds what it says something else brings.
+    #[must_use]
+    pub fn with_elsewhere(mut self, elsewhere: &[(Component, String)]) -> Self {
+        self.unchecked.extend(elsewhere.iter().map(|(component, reason)| NotChecked {
+            name: component.name.clone(),
+            version: component.version.clone(),
+            component: component.id.clone(),
+            reason: not_in_it(reason),
+        }));
+        self.unchecked.sort();
+        self
+    }
+
+    /// Tells the artifact's own code by what it is, where a bill of the build has it among all else.
+    #[must_use]
+    pub fn with_own(mut self, own: &BTreeSet<ComponentId>) -> Self {
+        for one in self.unchecked.iter_mut().filter(|one| own.contains(&one.component)) {
+            // What the bill has as its version are its bytes.
+            one.version = None;
+            OWN_CODE.clone_into(&mut one.reason);
+        }
+        self.unchecked.sort();
+        self
+    }
 }
 
 /// Sorts what a record holds. `has_imports` of a record that nothing was imported for says nothing of use.
 #[must_use]
 pub fn subjects(record: &Record) -> Subjects {
     let (ways, files) = (ways_to(record), Files::of(record));
-    let mut all = Subjects::default();
+    let image = record.image.as_ref().map(|image| image.manifest);
+    let artifact = record.outputs.iter().map(|output| output.digest).chain(image).collect();
+    let mut all = Subjects { artifact, ..Subjects::default() };
     let unused: BTreeSet<&str> = record
         .imports
         .iter()
@@ -176,7 +221,7 @@ pub fn subjects(record: &Record) -> Subjects {
                 name: gap.distribution.clone(),
                 version: Some(gap.version.clone()),
                 component: id,
-                reason: format!("not in this artifact: {}", gap.cause),
+                reason: not_in_it(&gap.cause),
             });
             continue;
         }
@@ -190,6 +235,10 @@ pub fn subjects(record: &Record) -> Subjects {
     all
 }
 
+fn not_in_it(cause: &impl std::fmt::Display) -> String {
+    format!("not in this artifact: {cause}")
+}
+
 /// Whose advisories a component is in, and by which name and version; else why in none.
 fn registered(component: &Component) -> Result<(Registry, String, String), &'static str> {
     let version = component.version.clone().ok_or("it has no version");
@@ -198,7 +247,7 @@ fn registered(component: &Component) -> Result<(Registry, String, String), &'sta
         Ecosystem::Application if component.upstream.is_some() => {
             Err("a source from a repository, known by its commit alone")
         }
-        Ecosystem::Application => Err("the artifact's own code"),
+        Ecosystem::Application => Err(OWN_CODE),
         Ecosystem::Python
             if matches!(source.and_then(|one| one.source.as_ref()), Some(OriginSource::Folder { .. })) =>
         {
@@ -223,6 +272,8 @@ fn registered(component: &Component) -> Result<(Registry, String, String), &'sta
             Some(("cargo", name)) => {
                 Ok((Registry::CratesIo, name.split('/').next().unwrap_or(name).to_owned(), version?))
             }
+            // A list of components names anything; in a record, what is native is inside something.
+            _ if component.within.is_none() => Err("of no ecosystem that is looked up"),
             _ => Err("a native library, which no ecosystem names"),
         },
     }

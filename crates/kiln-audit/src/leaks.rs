@@ -3,10 +3,31 @@
 //! Only what can be acted upon is looked at: the artifact's own text files, and the few text files of distributions that
 //! are made where they are installed. Native code and the documentation of others are full of paths that mean nothing.
 
-use kiln_record::{Code, Finding, Place, TreePath};
+use kiln_record::{Code, Finding, Level, Place, TreePath};
 
 /// Larger files are data.
 pub const LEAK_SIZE_LIMIT: u64 = 1 << 20;
+
+/// What a file of an environment that holds no secrets ends in: it says which there are.
+const EXAMPLES: [&str; 4] = [".example", ".sample", ".template", ".dist"];
+
+/// Whose a file is, which decides what is looked for in it and how much that matters.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Whose {
+    /// The project has it: a private key in it is denied.
+    Project,
+    /// A Dockerfile made it, or what that installed: some packages bring keys of their tests.
+    Made,
+    /// A distribution brings it: no credentials are looked for.
+    Distribution,
+}
+
+/// Whether a file holds the environment of a program by its name: `.env`, and `.env.` with anything behind but what says that
+/// it is an example.
+#[must_use]
+pub fn is_environment_file(name: &str) -> bool {
+    name == ".env" || name.starts_with(".env.") && !EXAMPLES.iter().any(|ending| name.ends_with(ending))
+}
 
 /// Whether a file of a distribution may hold paths of the machine that it was installed on. (Its own metadata about that
 /// is not installed by kiln.)
@@ -16,9 +37,9 @@ pub fn may_name_build_paths(path: &TreePath) -> bool {
     name.ends_with(".pth") || name.ends_with(".egg-link") || matches!(path.parent(), "bin" | "python/bin")
 }
 
-/// Looks through a text file; the places of findings are in it, by its path in the tree. `own` says whether it is the artifact's own: credentials are looked for in those alone.
+/// Looks through a text file; the places of findings are in it, by its path in the tree.
 #[must_use]
-pub fn check_leaks(path: &TreePath, own: bool, content: &[u8]) -> Vec<Finding> {
+pub fn check_leaks(path: &TreePath, whose: Whose, content: &[u8]) -> Vec<Finding> {
     if content.len() as u64 > LEAK_SIZE_LIMIT || content.iter().take(8192).any(|byte| *byte == 0) {
         return Vec::new();
     }
@@ -37,12 +58,18 @@ pub fn check_leaks(path: &TreePath, own: bool, content: &[u8]) -> Vec<Finding> {
             .remedy("or accept it in the policy, if it is meant"),
         );
     }
-    if own {
+    if whose != Whose::Distribution {
         let named = |line: &str| by_file_name(path, line);
-        let found = first(&text, in_line).or_else(|| first(&text, named));
+        let key = private_key(&text).map(|line| (line, "a private key".to_owned()));
+        let level = match (&key, whose) {
+            (Some(_), Whose::Project) => Level::Deny,
+            _ => Code::CredentialLeak.default_level(),
+        };
+        let found = key.or_else(|| first(&text, in_line)).or_else(|| first(&text, named));
         if let Some((line, what)) = found {
+            let cause = format!("line {line} holds {what}");
             findings.push(
-                Finding::new(Code::CredentialLeak, path.as_str(), format!("line {line} holds {what}"))
+                Finding { level, ..Finding::new(Code::CredentialLeak, path.as_str(), cause) }
                     .at(Place::line(path.as_str(), line))
                     .remedy("take it out, and give it to the function at run time: an environment variable, a secret store, a role")
                     .remedy("revoke it if it was real: whoever can read the artifact has it")
@@ -102,11 +129,32 @@ fn starts_a_path(line: &str, at: usize) -> bool {
         })
 }
 
+/// The line that a private key begins in (RFC 7468, OpenSSH, OpenPGP, PuTTY), with its beginning: what only names the form holds none.
+fn private_key(text: &str) -> Option<usize> {
+    const BEGIN: &str = "-----BEGIN ";
+    const ENDS: [&str; 2] = ["PRIVATE KEY-----", "PRIVATE KEY BLOCK-----"];
+    let is_encoded = |c: char| c.is_ascii_alphanumeric() || matches!(c, '+' | '/' | '=');
+    let is_key = |text: &str| text.chars().take_while(|c| is_encoded(*c)).count() >= 16;
+    let lines: Vec<&str> = text.lines().map(str::trim).collect();
+    let begins = |index: usize, line: &str| {
+        let Some((_, rest)) = line.split_once(BEGIN) else {
+            return line.starts_with("PuTTY-User-Key-File-");
+        };
+        let Some(rest) = ENDS.iter().find_map(|end| Some(rest.split_once(end)?.1)) else { return false };
+        if let Some(rest) = rest.strip_prefix("\\n") {
+            // As texts in JSON and in code have it.
+            return is_key(rest);
+        }
+        let next = lines[index + 1..].iter().find(|line| !line.is_empty());
+        // Some forms have headers first.
+        rest.is_empty()
+            && next.is_some_and(|next| next.chars().all(is_encoded) && is_key(next) || next.contains(": "))
+    };
+    Some(lines.iter().enumerate().find(|(index, line)| begins(*index, line))?.0 + 1)
+}
+
 /// What looks like a credential wherever it stands; the secret itself is not repeated.
 fn in_line(line: &str) -> Option<String> {
-    if line.trim().starts_with("-----BEGIN ") && line.trim_end().ends_with("PRIVATE KEY-----") {
-        return Some("a private key".to_owned());
-    }
     for start in ["AKIA", "ASIA"] {
         for (at, _) in line.match_indices(start) {
             let id: String =
@@ -118,6 +166,9 @@ fn in_line(line: &str) -> Option<String> {
                 return Some(format!("an AWS access key id ({start}…)"));
             }
         }
+    }
+    if let Some(found) = token(line) {
+        return Some(found);
     }
     for (at, _) in line.match_indices("://") {
         let scheme: String = line[..at].chars().rev().take_while(char::is_ascii_alphanumeric).collect();
@@ -138,6 +189,60 @@ fn in_line(line: &str) -> Option<String> {
         }
     }
     None
+}
+
+/// Tokens that begin as those who issue them document, so that they can be found: the beginning, how many letters, digits, `_` and `-` follow
+/// at least, and what it is.
+const TOKENS: [(&str, usize, &str); 16] = [
+    ("ghp_", 36, "a GitHub token"),
+    ("gho_", 36, "a GitHub token"),
+    ("ghu_", 36, "a GitHub token"),
+    ("ghs_", 36, "a GitHub token"),
+    ("ghr_", 36, "a GitHub token"),
+    ("github_pat_", 60, "a GitHub token"),
+    ("glpat-", 20, "a GitLab token"),
+    ("xoxb-", 24, "a Slack token"),
+    ("xoxp-", 24, "a Slack token"),
+    ("xapp-", 24, "a Slack token"),
+    ("sk_live_", 24, "a Stripe key"),
+    ("rk_live_", 24, "a Stripe key"),
+    ("AIza", 35, "a Google API key"),
+    ("npm_", 36, "a token of npm"),
+    ("pypi-AgE", 50, "a token of a package index"),
+    ("dckr_pat_", 27, "a token of a container registry"),
+];
+
+/// How much of a token is looked at.
+const TOKEN_LENGTH: usize = 256;
+
+/// A token, or the secret half of an AWS access key where it is called so.
+fn token(line: &str) -> Option<String> {
+    let is_part = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '-');
+    // What is made up for a page has no digits, or the same letter again and again.
+    let is_real = |secret: &str| {
+        let letters: std::collections::BTreeSet<char> = secret.chars().collect();
+        letters.len() > 8
+            && secret.contains(|c: char| c.is_ascii_digit())
+            && !secret.to_uppercase().contains("EXAMPLE")
+    };
+    for (start, length, what) in TOKENS {
+        for (at, _) in line.match_indices(start) {
+            if line[..at].ends_with(is_part) {
+                continue;
+            }
+            let rest = line[at + start.len()..].chars();
+            let secret: String = rest.take(TOKEN_LENGTH).take_while(|c| is_part(*c)).collect();
+            if secret.len() >= length && is_real(&secret) {
+                return Some(format!("{what} ({start}…)"));
+            }
+        }
+    }
+    let lower = line.to_ascii_lowercase();
+    let at = lower.find("aws_secret_access_key")? + "aws_secret_access_key".len();
+    let value = line[at..].trim_start_matches(|c: char| " \t\"'=:,]>".contains(c));
+    let secret: String =
+        value.chars().take_while(|c| c.is_ascii_alphanumeric() || matches!(c, '/' | '+')).collect();
+    (secret.len() == 40 && is_real(&secret)).then(|| "an AWS secret access key".to_owned())
 }
 
 fn shortened(user: &str) -> String {
@@ -168,7 +273,7 @@ fn by_file_name(path: &TreePath, line: &str) -> Option<String> {
             (key == "aws_secret_access_key" && !is_placeholder(&value))
                 .then(|| "an AWS secret access key".to_owned())
         }
-        name if name == ".env" || name.starts_with(".env.") && !name.ends_with("example") => {
+        name if is_environment_file(name) => {
             let (key, value) = value_of(&['='])?;
             let secret = ["SECRET", "PASSWORD", "PASSWD", "TOKEN", "PRIVATE_KEY", "API_KEY"]
                 .iter()
@@ -202,7 +307,7 @@ mod tests {
 
     #[track_caller]
     fn check(path: &str, text: &str, expect: &[&str]) {
-        let found = check_leaks(&TreePath::new(path).unwrap(), true, text.as_bytes());
+        let found = check_leaks(&TreePath::new(path).unwrap(), Whose::Project, text.as_bytes());
         let causes: Vec<String> = found.iter().map(|f| format!("{}: {}", f.code, f.cause)).collect();
         assert_eq!(causes, expect);
     }
@@ -250,10 +355,21 @@ mod tests {
             &format!("[global]\nindex-url = {url}\n"),
             &["credential-leak: line 2 holds an address with a password (https://de…:…@packages.corp.net)"],
         );
+        let tail = "Zk3Rw9Lq1Xv7Bn5Tc2Yd8Hs4Jf6Gp0MaUeIoPlQ";
+        for (start, what) in [
+            ("ghp_", "a GitHub token"),
+            ("glpat-", "a GitLab token"),
+            ("xoxb-", "a Slack token"),
+            ("sk_live_", "a Stripe key"),
+            ("AIza", "a Google API key"),
+        ] {
+            let found = format!("credential-leak: line 1 holds {what} ({start}…)");
+            check("a.py", &format!("TOKEN = \"{start}{tail}\""), &[&found]);
+        }
         check(
-            "k.pem",
-            "-----BEGIN RSA PRIVATE KEY-----\nMII\n",
-            &["credential-leak: line 1 holds a private key"],
+            "a.py",
+            &format!("os.environ['AWS_SECRET_ACCESS_KEY'] = '{}/'", tail),
+            &["credential-leak: line 1 holds an AWS secret access key"],
         );
         check(
             ".netrc",
@@ -278,6 +394,51 @@ mod tests {
     }
 
     #[test]
+    fn a_private_key_of_the_project_is_denied() {
+        let body = "MIIEpAIBAAKCAQEAx3Jk5Vt0Zq8Wm2Ls7Yd4";
+        for text in [
+            format!("-----BEGIN RSA PRIVATE KEY-----\n{body}\n"),
+            format!("-----BEGIN OPENSSH PRIVATE KEY-----\r\n{body}\r\n"),
+            "-----BEGIN RSA PRIVATE KEY-----\nProc-Type: 4,ENCRYPTED\n\nAAAA".to_owned(),
+            "-----BEGIN PGP PRIVATE KEY BLOCK-----\n\nlQOYBFxQ1yEBCADCq\n".to_owned(),
+            "PuTTY-User-Key-File-3: ssh-ed25519\n".to_owned(),
+            format!("{{\"private_key\": \"-----BEGIN PRIVATE KEY-----\\n{body}\\n\"}}"),
+            format!("KEY = \"\"\"-----BEGIN PRIVATE KEY-----\n{body}\n"),
+        ] {
+            let levels = |whose: Whose| -> Vec<Level> {
+                let found = check_leaks(&TreePath::new("k").unwrap(), whose, text.as_bytes());
+                assert!(found.iter().all(|finding| finding.cause == "line 1 holds a private key"));
+                found.iter().map(|finding| finding.level).collect()
+            };
+            assert_eq!(levels(Whose::Project), [Level::Deny], "{text}");
+            assert_eq!(levels(Whose::Made), [Level::Warn], "{text}");
+            assert_eq!(levels(Whose::Distribution), [], "{text}");
+        }
+        // A certificate before it, and what is worth less.
+        let text = format!("-----BEGIN CERTIFICATE-----\n{body}\n-----BEGIN PRIVATE KEY-----\n{body}\n");
+        check("all.pem", &text, &["credential-leak: line 3 holds a private key"]);
+        for harmless in [
+            "-----BEGIN PRIVATE KEY-----\n...\n-----END PRIVATE KEY-----",
+            "-----BEGIN PRIVATE KEY-----\n<your key>\n",
+            "-----BEGIN PRIVATE KEY-----",
+            "HEAD = '-----BEGIN PRIVATE KEY-----\\n'",
+            "-----BEGIN PUBLIC KEY-----\nMIIEpAIBAAKCAQEAx3Jk5Vt0Zq8Wm2Ls7Yd4\n",
+        ] {
+            check("a.py", harmless, &[]);
+        }
+    }
+
+    #[test]
+    fn examples_of_environments_are_told_from_environments() {
+        for name in [".env", ".env.prod", ".env.local", ".env.example.local"] {
+            assert!(is_environment_file(name), "{name}");
+        }
+        for name in [".env.example", ".env.prod.sample", ".env.template", ".env.dist", ".envrc", "x.env"] {
+            assert!(!is_environment_file(name), "{name}");
+        }
+    }
+
+    #[test]
     fn what_is_no_credential() {
         for harmless in [
             "AKIAIOSFODNN7EXAMPLE",
@@ -288,6 +449,10 @@ mod tests {
             "https://example.org/a:b@c",
             "PEM = '-----BEGIN PRIVATE KEY-----'",
             "git+ssh://git@host.corp.net/x",
+            "ghp_xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx",
+            "AWS_SECRET_ACCESS_KEY=wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY",
+            "the prefix sk_live_ is Stripe's",
+            "aws_secret_access_key = os.environ['AWS_SECRET_ACCESS_KEY']",
         ] {
             check("a.py", harmless, &[]);
         }
@@ -304,7 +469,7 @@ mod tests {
         let path = TreePath::new("x.pth").unwrap();
         assert!(may_name_build_paths(&path) && !may_name_build_paths(&TreePath::new("x.py").unwrap()));
         let key = format!("AKIA{}", "QWERTZUIOPASDFGH");
-        assert_eq!(check_leaks(&path, false, key.as_bytes()), []);
-        assert_eq!(check_leaks(&path, true, format!("\0{key}").as_bytes()), []);
+        assert_eq!(check_leaks(&path, Whose::Distribution, key.as_bytes()), []);
+        assert_eq!(check_leaks(&path, Whose::Project, format!("\0{key}").as_bytes()), []);
     }
 }

@@ -57,7 +57,7 @@ pub use gate::{FailOn, Growth, UnknownFailOn};
 pub use hygiene::{check_bytecode, check_duplicates, check_links};
 pub use known::{Known, SizeHistory, Subject};
 pub use layering::{Layered, check_layering};
-pub use leaks::{LEAK_SIZE_LIMIT, check_leaks, may_name_build_paths};
+pub use leaks::{LEAK_SIZE_LIMIT, Whose, check_leaks, is_environment_file, may_name_build_paths};
 pub use libraries::{NativeFile, NativeFiles, check_libraries};
 pub use license_text::license_of_text;
 pub use limits::{
@@ -77,7 +77,7 @@ pub use reconcile::{
 pub use report_parts::{cell as markdown_cell, component_notes, file_difference, title as component_title};
 pub use report_rows::Attention;
 pub use security::{CheckChange, ImportChange};
-pub use stated::{check_bills, check_license_texts};
+pub use stated::{check_bills, check_hashes, check_license_texts};
 pub use workspace_diff::{
     ArtifactChange, ArtifactCounts, ArtifactState, WORKSPACE_DIFF_FORMAT, WorkspaceDiff,
 };

@@ -97,12 +97,12 @@ fn library(name: &str, version: Option<String>) -> Linked {
         Some(version) => (format!("pkg:generic/{name}@{version}"), LinkEvidence::VersionString),
         None => (format!("pkg:generic/{name}"), LinkEvidence::Symbol),
     };
-    Linked { name: name.to_owned(), version, purl, evidence }
+    Linked { name: name.to_owned(), version, purl, evidence, archive: None }
 }
 
 fn rust_crate(name: &str, version: &str, evidence: LinkEvidence) -> Linked {
     let purl = format!("pkg:cargo/{name}@{}", version.replace('+', "%2B"));
-    Linked { name: name.to_owned(), version: Some(version.to_owned()), purl, evidence }
+    Linked { name: name.to_owned(), version: Some(version.to_owned()), purl, evidence, archive: None }
 }
 
 /// A version, `3.0.13` or `3.0.2k`, and what must come after it.
@@ -126,13 +126,27 @@ fn version(rest: &[u8], end: &[u8]) -> Option<String> {
 /// The crate whose folder a path goes through.
 fn folder_of_crate(rest: &[u8], beneath: bool, evidence: LinkEvidence) -> Option<Linked> {
     let mut folders = rest.get(..rest.len().min(2 * LONGEST))?.split(|byte| *byte == b'/');
-    if beneath {
-        folders.next()?;
-    }
+    let registry = if beneath { Some(str::from_utf8(folders.next()?).ok()?) } else { None };
     let folder = str::from_utf8(folders.next()?).ok()?;
     // Only a folder is followed by more of the path.
     folders.next()?;
-    named_with_version(folder, evidence)
+    let part = named_with_version(folder, evidence)?;
+    match registry.is_none_or(is_default_registry) {
+        true => Some(part),
+        // Somebody else may have a crate of that name in the default one.
+        false => {
+            let purl = part.purl.replacen("pkg:cargo/", "pkg:generic/", 1);
+            Some(Linked { purl, ..part })
+        }
+    }
+}
+
+/// Whether cargo keeps the sources of its default registry in a folder of this name: a host, and a hash that tells registries of one
+/// host apart.
+fn is_default_registry(folder: &str) -> bool {
+    // Where its index was a repository, before 2023, the hash alone was its own.
+    let of_repository = "1ecc6299db9ec823";
+    folder.rsplit_once('-').is_some_and(|(host, hash)| host.ends_with(".crates.io") || hash == of_repository)
 }
 
 /// `gimli-0.29.0` and `wasi-0.11.0+wasi-snapshot-preview1`: the version begins after the last hyphen that a digit and a dot follow.
@@ -165,6 +179,7 @@ fn of_rust(rest: &[u8]) -> Option<Linked> {
             version: Some(version.to_owned()),
             purl: format!("pkg:generic/rust-std@{version}"),
             evidence: LinkEvidence::RustSource,
+            archive: None,
         }),
         b"vendor" => {
             let folder = str::from_utf8(folders.next()?).ok()?;
@@ -273,15 +288,19 @@ mod tests {
 
     #[test]
     fn paths_of_sources_name_crates() {
-        let bytes = b"/root/.cargo/registry/src/index.example-1949cf8c6b5b557f/serde_json-1.0.140/src/de.rs\0\
+        let bytes = b"/root/.cargo/registry/src/any.crates.io-1949cf8c6b5b557f/serde_json-1.0.140/src/de.rs\0\
+            /root/.cargo/registry/src/registry.example-1949cf8c6b5b557f/acme-core-1.2.0/src/lib.rs\0\
+            /root/.cargo/registry/src/any.example-1ecc6299db9ec823/libc-0.2.170/src/lib.rs\0\
             /rust/deps/addr2line-0.24.2/src/lib.rs\0/usr/src/rustc-1.85.1/library/std/src/io.rs\0\
             /usr/src/rustc-1.85.1/vendor/gimli-0.31.1/src/read/mod.rs\0\
             /usr/share/cargo/registry/wasi-0.11.0+wasi-snapshot-preview1/src/lib.rs\0/rust/deps/no-version/src\0";
         assert_eq!(
             told(bytes),
             [
+                "pkg:generic/acme-core@1.2.0",
                 "pkg:cargo/addr2line@0.24.2",
                 "pkg:cargo/gimli@0.31.1",
+                "pkg:cargo/libc@0.2.170",
                 "pkg:generic/rust-std@1.85.1",
                 "pkg:cargo/serde_json@1.0.140",
                 "pkg:cargo/wasi@0.11.0%2Bwasi-snapshot-preview1"

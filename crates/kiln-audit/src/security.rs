@@ -76,7 +76,9 @@ pub(crate) fn check_changes(before: &Subject<'_>, after: &Subject<'_>) -> Vec<Ch
                 CheckOutcome::Ran { .. } => None,
                 CheckOutcome::NotChecked { reason } => Some(reason.clone()),
             };
-            made.insert(check.name, reason);
+            // One that ran on some and not on others ran.
+            let told = made.entry(check.name).or_insert_with(|| reason.clone());
+            *told = told.take().and(reason);
         }
         made
     };

@@ -1,6 +1,6 @@
 //! What publishers state of what they publish, held against the files themselves.
 
-use kiln_record::{Code, Component, Finding, Linked, TreePath};
+use kiln_record::{Code, Component, Digest, Finding, Linked, TreePath, counted, crate_of_url};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// Crates that are named in one finding.
@@ -23,6 +23,48 @@ pub fn check_license_texts(component: &Component) -> Option<Finding> {
         files
             .fold(finding, |finding, (path, license)| finding.detail(format!("{path} is {license}")))
             .remedy(format!("ask the publisher of {name} which holds; what was concluded from the text is in the bill of materials"))
+            .remedy("or accept it in the policy, with the reason"),
+    )
+}
+
+/// `sbom-contradicted`: a component's own bill of materials states another digest of a crate than the registry's archive has, which
+/// `archive` tells by name and version.
+#[must_use]
+pub fn check_hashes(
+    component: &Component,
+    archive: impl Fn(&str, &str) -> Option<Digest>,
+) -> Option<Finding> {
+    let mut others = Vec::new();
+    for part in &component.embedded {
+        let (Some(stated), Some((crate_name, version))) =
+            (part.sha256, part.purl.as_deref().and_then(crate_of_url))
+        else {
+            continue;
+        };
+        if let Some(digest) = archive(&crate_name, &version).filter(|digest| *digest != stated) {
+            let bill = &part.stated_in;
+            others
+                .push(format!("{crate_name} {version}: {bill} states {stated}, and kiln.lock has {digest}"));
+        }
+    }
+    if others.is_empty() {
+        return None;
+    }
+    let name = &component.name;
+    let cause = match others.len() {
+        1 => format!("the bill of materials of {name} states another digest of a crate than its archive has"),
+        n => {
+            let crates = counted(n, "crates");
+            format!(
+                "the bill of materials of {name} states other digests of {crates} than their archives have"
+            )
+        }
+    };
+    let finding = Finding::new(Code::SbomContradicted, name, cause);
+    let finding = others.iter().take(NAMED).fold(finding, |finding, other| finding.detail(other.clone()));
+    Some(
+        finding
+            .remedy(format!("ask the publisher of {name} which archives it was built from"))
             .remedy("or accept it in the policy, with the reason"),
     )
 }

@@ -111,7 +111,7 @@ impl ArtifactChange {
             ArtifactState::New => matches!(reason, FailOn::NewArtifact | FailOn::Any),
             ArtifactState::Gone => matches!(reason, FailOn::RemovedArtifact | FailOn::Any),
             // Whatever they are about, what could not be read may be it.
-            ArtifactState::NotRead => !reason.is_of_workspaces(),
+            ArtifactState::NotRead => true,
             ArtifactState::Changed | ArtifactState::SameContent | ArtifactState::Unchanged => false,
         };
         let mut holding: Vec<FailOn> = reasons.iter().copied().filter(|reason| holds(reason)).collect();
@@ -208,7 +208,11 @@ impl WorkspaceDiff {
             )
         };
         for one in &self.artifacts {
-            out.line(&row(one.artifact.as_str(), one.state.word(), one.packed, one.unpacked, &one.what()));
+            let (name, state, what) = (one.artifact.as_str(), one.state.word(), one.what());
+            out.line(&match one.state {
+                ArtifactState::NotRead => format!("  {name:<width$}  {state:<12}  {what}"),
+                _ => row(name, state, one.packed, one.unpacked, &what),
+            });
         }
         out.line(&row("total", "", self.packed, self.unpacked, ""));
         if !summary {
@@ -229,13 +233,17 @@ impl WorkspaceDiff {
         out.line("| artifact | | packed | change | unpacked | what |");
         out.line("|---|---|---:|---:|---:|---|");
         for one in &self.artifacts {
+            let [packed, step, unpacked] = match one.state {
+                ArtifactState::NotRead => [const { String::new() }; 3],
+                _ => [
+                    binary(one.packed.1),
+                    signed(delta(one.packed.0, one.packed.1)),
+                    signed(delta(one.unpacked.0, one.unpacked.1)),
+                ],
+            };
+            let (name, state) = (cell(one.artifact.as_str()), one.state.word());
             out.line(&format!(
-                "| {} | {} | {} | {} | {} | {} |",
-                cell(one.artifact.as_str()),
-                one.state.word(),
-                binary(one.packed.1),
-                signed(delta(one.packed.0, one.packed.1)),
-                signed(delta(one.unpacked.0, one.unpacked.1)),
+                "| {name} | {state} | {packed} | {step} | {unpacked} | {} |",
                 cell(&one.what())
             ));
         }

@@ -1,7 +1,6 @@
 //! One component of the record as a CycloneDX component.
 
 use crate::SbomError;
-use crate::embedded::is_sha512;
 use crate::license;
 use crate::model::{
     Component, Contact, Evidence, ExternalReference, Hash, Identity, IdentityMethod, Occurrence,
@@ -11,7 +10,7 @@ use crate::organization::generic_url;
 use crate::spec_version::SpecVersion;
 use crate::text;
 use kiln_record as record;
-use kiln_record::{Ecosystem, EmbeddedScope, Entry, FileRecord, OriginSource};
+use kiln_record::{Archive, Ecosystem, EmbeddedScope, Entry, FileRecord, OriginSource, is_sha512};
 use packageurl::PackageUrl;
 
 /// Places of files listed as evidence for one component; the record lists all.
@@ -138,7 +137,7 @@ pub(crate) fn describe_embedded(
         url: Vec::new(),
         contact: Vec::new(),
     });
-    Component {
+    let mut component = Component {
         kind: "library",
         bom_ref: Some(embedded_reference(holder, part)),
         name: text::line(&part.name),
@@ -162,7 +161,55 @@ pub(crate) fn describe_embedded(
             Property::new("kiln:stated-in", text::line(part.stated_in.as_str())),
         ],
         ..Component::default()
+    };
+    if let Some(archive) = &part.archive {
+        identify_by_archive(&mut component, archive, version);
     }
+    component
+}
+
+/// Adds what the archive tells that a part is distributed as. Its digests are the part's, unless somebody states another for it.
+pub(crate) fn identify_by_archive(component: &mut Component, archive: &Archive, version: SpecVersion) {
+    let hashes: Vec<Hash> = std::iter::once(Hash { alg: "SHA-256", content: archive.digest.hex() })
+        .chain(sha512(Some(&archive.sha512)))
+        .collect();
+    let of = match &archive.member {
+        Some(member) => format!("{}, which has {member}", archive.file_name),
+        None => archive.file_name.clone(),
+    };
+    if !take_hashes(component, hashes, &archive.file_name, &of) {
+        return;
+    }
+    if let (true, Some(words)) = (component.licenses.is_empty(), &archive.license) {
+        component.licenses = license::of_words(words, version);
+        component.properties.push(Property::new("kiln:license-from", "its archive"));
+    }
+    component.properties.sort();
+}
+
+/// Gives a component the hashes of an archive and a reference to it, unless it has another SHA-256. `of` says what they are of where
+/// it had none. Whether the archive is the component's.
+pub(crate) fn take_hashes(component: &mut Component, hashes: Vec<Hash>, archive: &str, of: &str) -> bool {
+    let known = component.hashes.iter().find(|hash| hash.alg == "SHA-256").map(|hash| &hash.content);
+    let stated = hashes.iter().find(|hash| hash.alg == "SHA-256").map(|hash| &hash.content);
+    if component.hashes.is_empty() {
+        component.properties.push(Property::new("kiln:hash-of", text::line(of)));
+    } else if known.is_none() || known != stated {
+        return false;
+    }
+    if text::is_web_url(archive) || text::is_file_reference(archive) {
+        component.external_references.push(ExternalReference {
+            kind: "distribution",
+            url: archive.to_owned(),
+            hashes: hashes.clone(),
+        });
+    }
+    for hash in hashes {
+        if component.hashes.iter().all(|known| known.alg != hash.alg) {
+            component.hashes.push(hash);
+        }
+    }
+    true
 }
 
 /// The bom-ref of such a part: two wheels may link the same one.

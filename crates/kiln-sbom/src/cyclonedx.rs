@@ -5,7 +5,7 @@ use crate::graph::Graph;
 use crate::model::{Bom, Component, Hash, Lifecycle, Metadata, Property, Tools};
 use crate::organization::{own_license, package_url};
 use crate::spec_version::SpecVersion;
-use crate::stated::is_about;
+use crate::stated::{contradicts, is_about};
 use crate::unknown::say_unknown;
 use crate::{SbomError, license, organization, recipe, text};
 use kiln_record::{ComponentStatement, Gap, Output, Record, canonical_json};
@@ -173,6 +173,29 @@ fn gap_property(gap: &Gap) -> Property {
         &format!("kiln:omitted:{}", text::line(&gap.distribution)),
         text::line(&format!("{}: {}", gap.version, gap.cause)),
     )
+}
+
+/// Statements of a record that give something in it another digest than it is known by: the package URL, the component and the digest
+/// that is known.
+///
+/// # Errors
+/// As [`cyclonedx`].
+pub fn contradicted(record: &Record) -> Result<Vec<(String, String, String)>, SbomError> {
+    if record.stated.iter().all(|statement| statement.digest.is_none() && statement.sha512.is_none()) {
+        return Ok(Vec::new());
+    }
+    let components = Graph::new(record).components(SpecVersion::V1_7)?;
+    let pairs = record.stated.iter().flat_map(|statement| {
+        components.iter().filter_map(move |component| {
+            let known = contradicts(statement, component)?;
+            Some((
+                statement.purl.clone(),
+                component.name.clone(),
+                format!("{}:{}", known.alg.replace("SHA-", "sha"), known.content),
+            ))
+        })
+    });
+    Ok(pairs.collect())
 }
 
 /// The statements of a record that are about something in it, or about what it runs on.

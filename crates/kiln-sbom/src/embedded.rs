@@ -5,7 +5,9 @@
 //! its publisher's word.
 
 use crate::text;
-use kiln_record::{Digest, DistributionName, Embedded, EmbeddedScope, TreePath, license_expression};
+use kiln_record::{
+    Digest, DistributionName, Embedded, EmbeddedScope, TreePath, is_sha512, license_expression,
+};
 use packageurl::PackageUrl;
 use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet};
@@ -81,6 +83,7 @@ pub fn merge_embedded(parts: impl IntoIterator<Item = Embedded>) -> Vec<Embedded
                 there.author = there.author.take().or(part.author);
                 there.scope = there.scope.or(part.scope);
                 there.requires.extend(part.requires);
+                there.archive = there.archive.take().or(part.archive);
             }
             None => {
                 merged.insert(key, part);
@@ -174,11 +177,6 @@ fn part(component: &Value, stated_in: &TreePath) -> Option<Embedded> {
         }),
         ..Embedded::named(name, stated_in.clone())
     })
-}
-
-/// Whether a text is a SHA-512 in hexadecimal.
-pub(crate) fn is_sha512(text: &str) -> bool {
-    text.len() == 128 && text.bytes().all(|b| b.is_ascii_hexdigit())
 }
 
 /// A text of the document on one line, if it is one and no longer than names are.

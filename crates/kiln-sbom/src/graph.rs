@@ -14,7 +14,7 @@ use crate::text;
 use crate::unknown::{UNKNOWN, say_unknown};
 use kiln_record::{
     ArtifactKind, Cause, Code, Component as Recorded, ComponentId, Distribution, Ecosystem, FileRecord,
-    LongHasher, Record, Tree,
+    LongHasher, Record, Tree, cpe_name,
 };
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -146,6 +146,8 @@ impl<'a> Graph<'a> {
             supplier: maker,
             properties: said.collect(),
             purl: Some(generic_url(&system.id, system.version.as_deref(), None)?),
+            // A record may be from elsewhere.
+            cpe: system.cpe.as_deref().and_then(cpe_name),
             ..Component::default()
         })
     }

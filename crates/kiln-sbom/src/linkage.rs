@@ -1,6 +1,6 @@
 //! What the bytes of native files tell is linked into them, beside what publishers say.
 
-use crate::component::embedded_reference;
+use crate::component::{embedded_reference, identify_by_archive};
 use crate::model::{Component, Property};
 use crate::spec_version::SpecVersion;
 use crate::{license, text};
@@ -94,7 +94,7 @@ impl LinkedPart<'_> {
         // No file of the artifact says so.
         properties.extend(license.map(|_| Property::new("kiln:license-from", "its project")));
         properties.sort();
-        Component {
+        let mut component = Component {
             kind: "library",
             licenses: license.map(|words| license::of_words(words, version)).unwrap_or_default(),
             bom_ref: Some(self.reference()),
@@ -103,7 +103,11 @@ impl LinkedPart<'_> {
             purl: Some(self.part.purl.clone()),
             properties,
             ..Component::default()
+        };
+        if let Some(archive) = &self.part.archive {
+            identify_by_archive(&mut component, archive, version);
         }
+        component
     }
 }
 

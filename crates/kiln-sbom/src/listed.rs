@@ -1,11 +1,14 @@
 //! Bills of materials that other tools wrote, read as lists of components: what a release is compared by where nothing else of
 //! it is at hand.
 //!
-//! Only names, versions, package URLs and licences are taken, within bounds. What has no name is passed over and counted.
+//! Only names, versions, package URLs and licences are taken, within bounds. What has no name is passed over and counted. Of a
+//! document of kiln's it is told apart what it says of its own: the artifact's code, what was left out, releases of Debian.
 
 use crate::text;
 use crate::unknown;
-use kiln_record::{Component, ComponentId, DistributionName, Ecosystem, Metadata, excerpt};
+use kiln_record::{
+    Component, ComponentId, Distribution, DistributionName, Ecosystem, Metadata, SystemPackage, excerpt,
+};
 use packageurl::PackageUrl;
 use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet};
@@ -21,6 +24,8 @@ const LONGEST: usize = 1024;
 /// The versions of the two formats that are read.
 const CYCLONEDX: [&str; 5] = ["1.3", "1.4", "1.5", "1.6", "1.7"];
 const SPDX: [&str; 2] = ["SPDX-2.2", "SPDX-2.3"];
+/// How causes begin by which something else has a distribution.
+const ELSEWHERE: [&str; 3] = ["provided by the runtime ", "provided by the layer ", "the project itself,"];
 
 /// What a bill of materials lists.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -31,8 +36,21 @@ pub struct Listed {
     pub subject: Option<String>,
     /// The components, sorted by id. They own no files.
     pub components: Vec<Component>,
+    /// What it says of some that is not so of others.
+    pub aside: Aside,
     /// How many entries were passed over: files, and what has no name.
     pub passed_over: usize,
+}
+
+/// What a bill of materials says is not as the rest of what it names.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Aside {
+    /// What is not inside what it is about, and so is none of its components, with the reason. Sorted by id.
+    pub absent: Vec<(Component, String)>,
+    /// What something else brings, such as the runtime, with that. Sorted by id.
+    pub elsewhere: Vec<(Component, String)>,
+    /// Of its components, the artifact's own code.
+    pub own: BTreeSet<ComponentId>,
 }
 
 /// Why a text is no list of components.
@@ -69,6 +87,7 @@ pub fn read_listed(json: &Value) -> Result<Option<Listed>, ListedError> {
         is_list(json, "components")?;
         let mut all = Entries::default();
         cyclonedx(json, 0, &mut all)?;
+        omitted(json, &mut all)?;
         let subject = json.pointer("/metadata/component/name").and_then(Value::as_str);
         return Ok(Some(all.listed(format!("CycloneDX {version}"), subject)));
     }
@@ -104,11 +123,20 @@ struct Entry {
     version: Option<String>,
     purl: Option<String>,
     metadata: Metadata,
+    package: Option<SystemPackage>,
+    excluded: bool,
+    is_own: bool,
 }
+
+/// Each version of a thing once, with the reason.
+type LeftOut = BTreeMap<(ComponentId, Option<String>), (Component, String)>;
 
 #[derive(Default)]
 struct Entries {
     all: Vec<Entry>,
+    /// What is not inside, and what something else brings, with the reason.
+    absent: LeftOut,
+    elsewhere: LeftOut,
     passed_over: usize,
 }
 
@@ -118,18 +146,24 @@ impl Entries {
             Some(entry) => self.all.push(entry),
             None => self.passed_over += 1,
         }
-        if self.all.len() > MOST { Err(ListedError::TooMany) } else { Ok(()) }
+        self.are_bounded()
     }
 
-    fn listed(self, format: String, subject: Option<&str>) -> Listed {
+    fn are_bounded(&self) -> Result<(), ListedError> {
+        let count = self.all.len() + self.absent.len() + self.elsewhere.len();
+        if count > MOST { Err(ListedError::TooMany) } else { Ok(()) }
+    }
+
+    fn listed(mut self, format: String, subject: Option<&str>) -> Listed {
         let mut by_id: BTreeMap<ComponentId, Vec<(ComponentId, Entry)>> = BTreeMap::new();
         for entry in self.all {
             let id = id(&entry);
             by_id.entry(id.clone()).or_default().push((id, entry));
         }
-        let mut components = BTreeMap::new();
+        let (mut components, mut own) = (BTreeMap::new(), BTreeSet::new());
         for mut copies in by_id.into_values() {
-            copies.sort_by(|a, b| a.1.version.cmp(&b.1.version));
+            // What is inside, be it excluded elsewhere, is inside.
+            copies.sort_by(|a, b| (&a.1.version, a.1.excluded).cmp(&(&b.1.version, b.1.excluded)));
             copies.dedup_by(|a, b| a.1.version == b.1.version);
             // Of several versions of one thing, each but the oldest is called by its version, too.
             for (index, (id, entry)) in copies.into_iter().enumerate() {
@@ -139,6 +173,13 @@ impl Entries {
                     }
                     _ => id,
                 };
+                if entry.excluded {
+                    leave_out(&mut self.absent, component(id, entry), "its scope is `excluded`");
+                    continue;
+                }
+                if entry.is_own {
+                    own.insert(id.clone());
+                }
                 components.insert(id.clone(), component(id, entry));
             }
         }
@@ -147,6 +188,11 @@ impl Entries {
             format,
             subject,
             components: components.into_values().collect(),
+            aside: Aside {
+                absent: self.absent.into_values().collect(),
+                elsewhere: self.elsewhere.into_values().collect(),
+                own,
+            },
             passed_over: self.passed_over,
         }
     }
@@ -160,17 +206,100 @@ fn cyclonedx(json: &Value, depth: usize, all: &mut Entries) -> Result<(), Listed
             Some(group) => format!("{group}/{name}"),
             None => name,
         });
-        all.put(name.map(|name| Entry {
+        // kiln writes of each component of a record which ecosystem it is of.
+        let ecosystem = property(one, "kiln:ecosystem");
+        let entry = name.map(|name| Entry {
             name,
-            version: line(one, "version"),
+            // A copy that does not say which version it is of is known by its files.
+            version: line(one, "version")
+                .filter(|version| ecosystem != Some("python") || !version.starts_with("sha256:")),
             purl: line(one, "purl"),
             metadata: cyclonedx_license(one),
-        }))?;
+            package: line(one, "purl")
+                .filter(|_| ecosystem == Some("debian"))
+                .and_then(|purl| package(&purl)),
+            excluded: one.get("scope").and_then(Value::as_str) == Some("excluded"),
+            // What is from a repository has its commit.
+            is_own: ecosystem == Some("application") && property(one, "kiln:commit").is_none(),
+        });
+        let is_external = one.get("isExternal").and_then(Value::as_bool) == Some(true)
+            || property(one, "kiln:external") == Some("true");
+        match entry {
+            // What all of it runs on is no part that it lacks.
+            Some(_) if is_external && one.get("type").and_then(Value::as_str) == Some("platform") => {}
+            Some(entry) if is_external => {
+                let id = id(&entry);
+                leave_out(&mut all.elsewhere, component(id, entry), "expected where it runs");
+                all.are_bounded()?;
+            }
+            entry => all.put(entry)?,
+        }
         if depth < DEEPEST {
             cyclonedx(one, depth + 1, all)?;
         }
     }
     Ok(())
+}
+
+/// What kiln says of distributions of the lock that are left out.
+fn omitted(json: &Value, all: &mut Entries) -> Result<(), ListedError> {
+    let properties = json.pointer("/metadata/properties").and_then(Value::as_array);
+    for one in properties.into_iter().flatten() {
+        let name = line(one, "name")
+            .and_then(|name| name.strip_prefix("kiln:omitted:")?.parse::<DistributionName>().ok());
+        let said = line(one, "value");
+        let Some((name, (version, cause))) = name.zip(said.as_deref().and_then(|said| said.split_once(": ")))
+        else {
+            continue;
+        };
+        let entry = Entry {
+            name: name.as_str().to_owned(),
+            version: Some(version.to_owned()),
+            purl: None,
+            metadata: Metadata::default(),
+            package: None,
+            excluded: true,
+            is_own: false,
+        };
+        let id = ComponentId::new(Ecosystem::Python, name.as_str());
+        let is_elsewhere = ELSEWHERE.iter().any(|words| cause.starts_with(words));
+        let left_out = if is_elsewhere { &mut all.elsewhere } else { &mut all.absent };
+        leave_out(left_out, component(id, entry), cause);
+        all.are_bounded()?;
+    }
+    Ok(())
+}
+
+fn leave_out(all: &mut LeftOut, component: Component, reason: &str) {
+    all.insert((component.id.clone(), component.version.clone()), (component, reason.to_owned()));
+}
+
+/// A property of a component.
+fn property<'a>(component: &'a Value, name: &str) -> Option<&'a str> {
+    let properties = component.get("properties").and_then(Value::as_array).into_iter().flatten();
+    let mut values = properties
+        .filter(|one| one.get("name").and_then(Value::as_str) == Some(name))
+        .filter_map(|one| one.get("value").and_then(Value::as_str));
+    values.next()
+}
+
+/// What a package URL says of a package of a distribution of Linux beyond its name.
+fn package(purl: &str) -> Option<SystemPackage> {
+    let purl = PackageUrl::from_str(purl).ok()?;
+    let stated = |name: &str| purl.qualifiers().get(name).map(ToString::to_string);
+    let distro = stated("distro")?;
+    let (id, release) = distro.rsplit_once('-')?;
+    let upstream = stated("upstream");
+    let (source, source_version) = match upstream.as_deref().map(|text| text.split_once('@')) {
+        Some(Some((source, version))) => (Some(source.to_owned()), Some(version.to_owned())),
+        _ => (upstream, None),
+    };
+    Some(SystemPackage {
+        architecture: stated("arch").unwrap_or_default(),
+        source,
+        source_version,
+        distribution: Some(Distribution { id: id.to_owned(), version: Some(release.to_owned()), cpe: None }),
+    })
 }
 
 fn cyclonedx_license(component: &Value) -> Metadata {
@@ -213,6 +342,9 @@ fn spdx(json: &Value, all: &mut Entries) -> Result<(), ListedError> {
                 license_expression: stated("licenseDeclared").or_else(|| stated("licenseConcluded")),
                 ..Metadata::default()
             },
+            package: None,
+            excluded: false,
+            is_own: false,
         }))?;
     }
     Ok(())
@@ -274,7 +406,7 @@ fn component(id: ComponentId, entry: Entry) -> Component {
         files: 0,
         origin: None,
         file_sha512: None,
-        package: None,
+        package: entry.package,
         upstream: None,
         built_from: None,
         made_by: None,
@@ -291,6 +423,7 @@ fn component(id: ComponentId, entry: Entry) -> Component {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use kiln_record::Cause;
     use serde_json::json;
 
     fn ids(listed: &Listed) -> Vec<(&str, Option<&str>)> {
@@ -349,6 +482,70 @@ mod tests {
         let document = json!({"bomFormat": "CycloneDX", "specVersion": "1.6", "components": [one("2"), one("1"), one("1")]});
         let listed = read_listed(&document).unwrap().unwrap();
         assert_eq!(ids(&listed), [("python/six", Some("1")), ("python/six/2", Some("2"))]);
+    }
+
+    #[test]
+    fn what_is_excluded_everywhere_is_told_apart() {
+        let one = |name: &str, scope: &str| json!({"type": "library", "name": name, "version": "1", "purl": format!("pkg:pypi/{name}@1"), "scope": scope});
+        let components = [
+            one("six", "excluded"),
+            one("idna", "excluded"),
+            one("idna", "required"),
+            one("attrs", "optional"),
+        ];
+        let document = json!({"bomFormat": "CycloneDX", "specVersion": "1.6", "components": components});
+        let listed = read_listed(&document).unwrap().unwrap();
+        assert_eq!(ids(&listed), [("python/attrs", Some("1")), ("python/idna", Some("1"))]);
+        let absent = listed.aside.absent.iter().map(|(one, reason)| (one.id.as_str(), reason.as_str()));
+        assert_eq!(absent.collect::<Vec<_>>(), [("python/six", "its scope is `excluded`")]);
+    }
+
+    #[test]
+    fn what_kiln_says_of_its_own_is_told_apart() {
+        let layer = Cause::Layer { layer: "base".parse().unwrap(), version: "2".to_owned() };
+        let runtime = Cause::Runtime { runtime: "python3.13".to_owned() };
+        let omitted = |name: &str, cause: &Cause| json!({"name": format!("kiln:omitted:{name}"), "value": format!("1: {cause}")});
+        let own = |ecosystem: &str| json!([{"name": "kiln:ecosystem", "value": ecosystem}]);
+        let document = json!({
+            "bomFormat": "CycloneDX", "specVersion": "1.6",
+            "metadata": {"properties": [
+                omitted("a", &layer), omitted("b", &runtime), omitted("c", &Cause::OwnProject), omitted("d", &Cause::Excluded),
+                {"name": "kiln:omitted:d", "value": "2: replaced by 3"},
+            ]},
+            "components": [
+                {"type": "application", "name": "app", "version": "sha256:0", "properties": own("application")},
+                {"type": "library", "name": "copy", "version": "sha256:1", "purl": "pkg:pypi/copy", "properties": own("python")},
+                {"type": "library", "name": "libstdc++6", "version": "14", "properties": own("debian"),
+                 "purl": "pkg:deb/debian/libstdc%2B%2B6@14?arch=amd64&distro=debian-13&upstream=gcc-14%4014.2"},
+                {"type": "library", "name": "libc6", "version": "2", "purl": "pkg:deb/debian/libc6@2?distro=debian-13"},
+                {"type": "platform", "name": "python3.13", "properties": [{"name": "kiln:external", "value": "true"}]},
+                {"type": "library", "name": "e", "purl": "pkg:pypi/e", "isExternal": true},
+            ],
+        });
+        let listed = read_listed(&document).unwrap().unwrap();
+        let app = ("native/generic/app", Some("sha256:0"));
+        let libraries =
+            [("debian/libc6", Some("2")), ("debian/libstdc++6", Some("14")), app, ("python/copy", None)];
+        assert_eq!(ids(&listed), libraries);
+        let named =
+            |all: &[(Component, String)]| all.iter().map(|(one, _)| one.name.clone()).collect::<Vec<_>>();
+        assert_eq!(named(&listed.aside.absent), ["d", "d"], "each of several versions");
+        assert_eq!(named(&listed.aside.elsewhere), ["a", "b", "c", "e"]);
+        assert_eq!(
+            listed.aside.own.iter().map(ComponentId::as_str).collect::<Vec<_>>(),
+            ["native/generic/app"]
+        );
+        let package = listed.components[1].package.as_ref().unwrap();
+        assert_eq!(
+            (package.source.as_deref(), package.source_version.as_deref()),
+            (Some("gcc-14"), Some("14.2"))
+        );
+        let release = package.distribution.as_ref().and_then(|distribution| distribution.version.as_deref());
+        assert_eq!(release, Some("13"));
+        assert_eq!(
+            listed.components[0].package, None,
+            "of others it is not known which source package it is of"
+        );
     }
 
     #[test]

@@ -78,6 +78,8 @@ pub(crate) struct Component {
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub(crate) licenses: Vec<LicenseChoice>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) cpe: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) purl: Option<String>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub(crate) external_references: Vec<ExternalReference>,

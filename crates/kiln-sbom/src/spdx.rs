@@ -83,10 +83,9 @@ fn package(component: &Component, listed: &Packages<'_>, own: &mut OwnWords) -> 
             "library" => "LIBRARY",
             _ => "OTHER",
         },
-        external: component
-            .purl
-            .iter()
-            .map(|purl| External { category: "PACKAGE-MANAGER", kind: "purl", locator: purl.clone() })
+        external: [("PACKAGE-MANAGER", "purl", &component.purl), ("SECURITY", "cpe23Type", &component.cpe)]
+            .into_iter()
+            .filter_map(|(category, kind, name)| Some(External { category, kind, locator: name.clone()? }))
             .collect(),
     }
 }

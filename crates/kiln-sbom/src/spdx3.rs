@@ -138,10 +138,11 @@ fn package(component: &Component, supplied_by: Option<String>, originated_by: Op
         external: references("vcs")
             .map(|url| ExternalReference { kind: "ExternalRef", of: "vcs", locator: [url] })
             .collect(),
-        identifiers: component
-            .purl
-            .iter()
-            .map(|purl| Identifier { kind: "ExternalIdentifier", of: "packageUrl", identifier: purl.clone() })
+        identifiers: [("packageUrl", &component.purl), ("cpe23", &component.cpe)]
+            .into_iter()
+            .filter_map(|(of, name)| {
+                Some(Identifier { kind: "ExternalIdentifier", of, identifier: name.clone()? })
+            })
             .collect(),
         description: component.description.clone(),
         supplied_by,

@@ -1,9 +1,10 @@
 //! What the workspace states of components that others make: it fills gaps, is marked, and is in no place of what a component says itself.
 
-use crate::model::{Component, Organization, Property};
+use crate::component::{sha512, take_hashes};
+use crate::model::{Component, Hash, Organization, Property};
 use crate::spec_version::SpecVersion;
 use crate::{license, text};
-use kiln_record::ComponentStatement;
+use kiln_record::{ComponentStatement, cpe_name};
 use packageurl::PackageUrl;
 use std::str::FromStr as _;
 
@@ -26,12 +27,35 @@ pub(crate) fn state(component: &mut Component, stated: &[ComponentStatement], ve
             component.supplier = Some(Organization { name, url: Vec::new(), contact: Vec::new() });
             filled.push("supplier");
         }
+        if let (None, Some(name)) = (&component.cpe, statement.cpe.as_deref().and_then(cpe_name)) {
+            component.cpe = Some(name);
+            filled.push("cpe");
+        }
+        if let Some(archive) = statement.archive.as_deref().map(text::line)
+            && take_hashes(component, hashes(statement).collect(), &archive, &archive)
+        {
+            filled.push("archive");
+        }
         if !filled.is_empty() {
             let said = format!("{}: {}", filled.join(", "), statement.reason);
             component.properties.push(Property::new("kiln:stated", text::line(&said)));
             component.properties.sort();
         }
     }
+}
+
+/// What is known of a component's archive, if a statement is about that component and gives it another digest.
+pub(crate) fn contradicts<'a>(statement: &ComponentStatement, component: &'a Component) -> Option<&'a Hash> {
+    let other = |stated: Hash| {
+        component.hashes.iter().find(|known| known.alg == stated.alg && known.content != stated.content)
+    };
+    hashes(statement).find_map(other).filter(|_| is_about(statement, component))
+}
+
+/// What a statement says of the archive of a component.
+fn hashes(statement: &ComponentStatement) -> impl Iterator<Item = Hash> {
+    let sha256 = statement.digest.map(|digest| Hash { alg: "SHA-256", content: digest.hex() });
+    sha256.into_iter().chain(sha512(statement.sha512.as_deref()))
 }
 
 /// Says that a component's supplier is that of what it is in.

@@ -5,8 +5,8 @@ mod sample;
 
 use cyclonedx_bom::models::bom::Bom;
 use cyclonedx_bom::validation::Validate;
-use kiln_record::{ComponentStatement, Record};
-use kiln_sbom::{SpecVersion, concerned, cyclonedx, provenance, spdx};
+use kiln_record::{Archive, ComponentStatement, Digest, LongHasher, Record};
+use kiln_sbom::{SpecVersion, concerned, contradicted, cyclonedx, provenance, spdx};
 use sample::{minimal, rich};
 use serde_json::Value;
 use std::collections::BTreeSet;
@@ -213,6 +213,10 @@ fn what_a_workspace_states_of_others_fills_gaps_and_is_marked() {
         purl: purl.to_owned(),
         supplier: supplier.map(str::to_owned),
         license: license.map(str::to_owned),
+        cpe: None,
+        archive: None,
+        digest: None,
+        sha512: None,
         reason: "looked up".to_owned(),
     };
     let all = vec![
@@ -238,6 +242,53 @@ fn what_a_workspace_states_of_others_fills_gaps_and_is_marked() {
     assert_eq!(runtime["licenses"][0]["acknowledgement"], "concluded");
     let spdx = String::from_utf8(spdx(&record).unwrap()).unwrap();
     assert!(spdx.contains("LicenseRef-service-terms"));
+}
+
+/// The digests of an archive are those of the part that is distributed as it, unless somebody states others of that.
+#[test]
+fn what_is_linked_in_has_the_digests_of_the_archive_that_it_is_distributed_as() {
+    let archive = |name: &str, member: Option<&str>| Archive {
+        file_name: name.to_owned(),
+        digest: Digest::of(name.as_bytes()),
+        sha512: LongHasher::of(name.as_bytes()),
+        license: Some("MIT OR Apache-2.0".to_owned()),
+        member: member.map(str::to_owned),
+    };
+    let mut record = rich();
+    for binary in record.binaries.values_mut() {
+        for part in binary.linked.iter_mut().filter(|part| part.name == "gimli") {
+            part.archive = Some(archive("libstd-rust-dev_1.85.1_amd64.deb", Some("usr/lib/libgimli-0.rlib")));
+        }
+    }
+    for version in VERSIONS {
+        let bom = bom(&record, version);
+        assert_eq!(violations(&bom, version), [""; 0], "{version}");
+        let part = component(&bom, "python/odd/linked/pkg:cargo/gimli@0.31.1");
+        let contents: Vec<&str> =
+            part["hashes"].as_array().unwrap().iter().map(|hash| hash["content"].as_str().unwrap()).collect();
+        let deb = b"libstd-rust-dev_1.85.1_amd64.deb";
+        assert_eq!(contents, [Digest::of(deb).hex(), LongHasher::of(deb)]);
+        let of = "libstd-rust-dev_1.85.1_amd64.deb, which has usr/lib/libgimli-0.rlib";
+        for (name, value) in [("kiln:hash-of", of), ("kiln:license-from", "its archive")] {
+            let marked = serde_json::json!({"name": name, "value": value});
+            assert!(part["properties"].as_array().unwrap().contains(&marked), "{part:#}");
+        }
+        assert_eq!(part["externalReferences"][0]["hashes"], part["hashes"]);
+    }
+    let statement = ComponentStatement {
+        purl: "pkg:cargo/gimli@0.31.1".to_owned(),
+        supplier: None,
+        license: None,
+        cpe: None,
+        archive: Some("gimli-0.31.1.crate".to_owned()),
+        digest: Some(Digest::of(b"another")),
+        sha512: None,
+        reason: "looked up".to_owned(),
+    };
+    let stated = Record { stated: vec![statement], ..record };
+    let known = Digest::of(b"libstd-rust-dev_1.85.1_amd64.deb").to_string();
+    let told = [("pkg:cargo/gimli@0.31.1".to_owned(), "gimli".to_owned(), known)];
+    assert_eq!(contradicted(&stated).unwrap(), told);
 }
 
 #[test]

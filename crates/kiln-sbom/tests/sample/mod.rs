@@ -121,6 +121,7 @@ fn with_library(library: &[u8]) -> Record {
         version: Some(version.to_owned()),
         purl: format!("pkg:cargo/{name}@{version}"),
         evidence: LinkEvidence::SourcePath,
+        archive: None,
     };
     record.binaries = BTreeMap::from([(
         TreePath::new("odd.so").unwrap(),
