@@ -128,6 +128,7 @@ impl Function<'_> {
                 .environment(parted.own)
                 .working_dir("/var/task")
                 .supervised()
+                .reports()
                 .inputs([own_files(bases.store(), events).await?])
                 .inputs(trees)
                 .as_in_lambda(&lambda, memory + OVERHEAD)

@@ -2,26 +2,22 @@
 
 use crate::CheckError;
 use crate::against_base::leads_into_base;
-use crate::skipped::is_skipped;
-use crate::source_place::in_workspace;
 use kiln_audit::{
-    LEAK_SIZE_LIMIT, Layered, SearchedTree, check_bytecode, check_duplicates, check_layering, check_leaks,
-    check_links, check_namespaces, check_unowned, may_name_build_paths,
+    Layered, SearchedTree, check_bytecode, check_duplicates, check_layering, check_links, check_namespaces,
+    check_unowned,
 };
 use kiln_collect::{Collection, Part, ReadyLayer, Verdict};
 use kiln_guest::BaseImage;
 use kiln_plan::ArtifactPlan;
-use kiln_record::{Check, CheckName, Code, DistributionName, Ecosystem, Entry, TreePath};
+use kiln_record::{Check, CheckName, Code, DistributionName, Ecosystem, TreePath};
 use kiln_store::Store;
 use std::collections::BTreeMap;
-use std::path::Path;
 
-/// Judges the tree. `root` is the workspace, in which findings have their places.
+/// Judges the tree.
 ///
 /// # Errors
 /// If a file cannot be read any more.
 pub fn hygiene(
-    root: &Path,
     store: &Store,
     plan: &ArtifactPlan,
     collection: &Collection,
@@ -45,26 +41,7 @@ pub fn hygiene(
                 })
         });
     }
-    let mut texts = 0;
-    for (path, entry) in collection.tree.iter() {
-        let Entry::File { size, .. } = entry else { continue };
-        let is_own =
-            collection.owners.get(path).is_some_and(|owner| owner.ecosystem() == Ecosystem::Application);
-        if *size > LEAK_SIZE_LIMIT || !is_own && !may_name_build_paths(path) {
-            continue;
-        }
-        texts += 1;
-        let mut found = check_leaks(path, is_own, &collection.read(store, path)?);
-        if is_own && is_skipped(&plan.manifest, path) {
-            // A path of somebody's machine does nothing in code that does not run; a credential is out all the same.
-            found.retain(|finding| finding.code != Code::BuildPathLeak);
-        }
-        findings.extend(found.into_iter().map(|finding| in_workspace(root, collection, finding)));
-    }
-    let mut checks = vec![
-        Check::ran(CheckName::Tree, collection.tree.len(), "files"),
-        Check::ran(CheckName::Leaks, texts, "text files"),
-    ];
+    let mut checks = vec![Check::ran(CheckName::Tree, collection.tree.len(), "files")];
     findings.extend(check_unowned(&collection.tree, &collection.owners, plan.manifest.python_folder()));
     if !layers.is_empty() {
         let function =

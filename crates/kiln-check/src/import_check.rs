@@ -148,6 +148,7 @@ pub async fn import(
             .working_dir(place.working_dir.clone())
             .user(place.user.clone())
             .supervised()
+            .reports()
             .scratch(place.scratch.clone())
             .memory(MEMORY)
             .output_bytes(OUTPUT)
@@ -160,7 +161,7 @@ pub async fn import(
                       compiled: &CompiledKeys|
            -> Result<Option<Posed>, CheckError> {
         if let Some(recalled) = Asked::recalled(bases, &question, request)? {
-            return Ok(Some(Posed::Recalled(recalled)));
+            return Ok(Some(Posed::Recalled(Box::new(recalled))));
         }
         if !bases.can_run(&plan.base).await? {
             return Ok(None);
@@ -174,7 +175,7 @@ pub async fn import(
             true => None,
             false => compiled.given(bases, &id).await?,
         };
-        Ok(Some(Posed::Ready(ready.aided(aid))))
+        Ok(Some(Posed::Ready(Box::new(ready.aided(aid)))))
     };
     let keep = async |told: Vec<Compiled>, keys: CompiledKeys| -> Result<(), CheckError> {
         let store = bases.store().clone();
@@ -259,13 +260,16 @@ pub async fn import(
         findings.extend(
             found
                 .into_iter()
-                .filter(|finding| finding.code != Code::ImportUnresolved || !there.has(&finding.subject))
-                .map(|finding| in_workspace(bases.run().root(), collection, finding)),
+                .filter(|finding| finding.code != Code::ImportUnresolved || !there.has(&finding.subject)),
         );
         checks.push(check);
         record = Some(import_record(report, around, collection, manifest));
     }
     for finding in &mut findings {
+        if let Some(place) = &mut finding.place {
+            place.file.insert_str(0, &own.folder);
+            *finding = in_workspace(bases.run().root(), collection, finding.clone());
+        }
         if matches!(finding.code, Code::ImportFailed | Code::ImportUnresolved) {
             *finding = told_where(finding.clone(), bases, plan, runtime, layers);
         }
@@ -348,7 +352,8 @@ fn folder_of<'a>(file: &'a str, module: &str) -> Option<&'a str> {
     without.strip_suffix(place.as_str()).filter(|folder| folder.ends_with('/'))
 }
 
-/// Adds where a missing module is: in a layer where Python does not look, or in the workspace beside a source folder.
+/// Adds what brings a missing module: the Dockerfile that installs it, a layer in which Python does not look where it is, or a
+/// folder of the workspace beside a source folder.
 fn told_where(
     mut finding: Finding,
     bases: &Bases,
@@ -356,6 +361,15 @@ fn told_where(
     runtime: &Runtime,
     layers: &[ReadyLayer],
 ) -> Finding {
+    if finding.code == Code::ImportUnresolved
+        && let Some(section) = plan.manifest.dockerfile()
+    {
+        let install = format!(
+            "install the distribution that has it in a RUN of {}, from the wheels of the lock (docs/dockerfiles.md)",
+            section.path
+        );
+        finding.remedy.insert(0, install);
+    }
     for layer in layers {
         if let Some(path) = out_of_reach_in(&finding.subject, runtime, &layer.collection.tree) {
             let name = &layer.name;
@@ -459,7 +473,9 @@ fn distribution_modules(kind: ArtifactKind, around: &Surroundings) -> BTreeSet<S
 
 /// The artifact's own Python files.
 struct OwnCode {
-    /// Paths below the folder that is searched for modules.
+    /// The folder of the artifact that is searched for modules, with a `/` at the end, or nothing for its root.
+    folder: String,
+    /// Paths below that folder.
     sources: Vec<String>,
     /// Those that can be imported, dotted.
     modules: BTreeSet<String>,
@@ -474,9 +490,14 @@ impl OwnCode {
     fn new(plan: &ArtifactPlan, collection: &Collection, task_root: &str, roots: &[String]) -> Self {
         let below = task_root.strip_prefix(plan.manifest.mount()).unwrap_or_default();
         let is_root = plan.manifest.dockerfile().is_some() && below.trim_matches('/').is_empty();
-        let prefix = if below.is_empty() { String::new() } else { format!("{}/", below.trim_matches('/')) };
-        let mut this =
-            Self { sources: Vec::new(), modules: BTreeSet::new(), skipped: None, unmatched: Vec::new() };
+        let folder = if below.is_empty() { String::new() } else { format!("{}/", below.trim_matches('/')) };
+        let mut this = Self {
+            folder: folder.clone(),
+            sources: Vec::new(),
+            modules: BTreeSet::new(),
+            skipped: None,
+            unmatched: Vec::new(),
+        };
         let skip = &plan.manifest.check.skip;
         let mut unused: BTreeSet<&String> = skip.iter().collect();
         if is_root {
@@ -488,7 +509,7 @@ impl OwnCode {
         let mut bytes = 0;
         let own = collection.owners.iter().filter(|(_, owner)| owner.ecosystem() == Ecosystem::Application);
         for path in own.map(|(path, _)| path.as_str()) {
-            let Some(source) = path.strip_prefix(&prefix).filter(|path| path.ends_with(".py")) else {
+            let Some(source) = path.strip_prefix(&folder).filter(|path| path.ends_with(".py")) else {
                 continue;
             };
             bytes += source.len() * 2;

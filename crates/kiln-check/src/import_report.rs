@@ -2,6 +2,7 @@
 //! changed the distributions are not tried again.
 
 use crate::CheckError;
+use crate::lanes::{Loads, stem};
 use crate::supervised::LIBRARY_PATH;
 use kiln_collect::{Collection, ReadyLayer};
 use kiln_guest::{AnswerKey, Bases, Ending, Given, Question, ReadyQuestion, note_asked, was_asked};
@@ -11,8 +12,6 @@ use kiln_python::{
     Unreported,
 };
 use kiln_record::{Ecosystem, TreePath};
-use kiln_store::Store;
-use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
 
 /// Whether the checks of a function or layer are likely to ask programs in its base something that is not remembered.
@@ -25,9 +24,6 @@ pub fn asks_base(bases: &Bases, plan: &ArtifactPlan) -> Result<bool, CheckError>
     Ok(!manifest.kind.is_image()
         && ((is_tried && !was_asked(bases, &plan.digest)?) || !manifest.smoke.is_empty()))
 }
-
-/// As many modules are worth a second container: its start takes as long as a few imports.
-const WORTH_TWO: usize = 8;
 
 /// What a program of the import check told.
 pub(crate) struct Asked {
@@ -53,9 +49,8 @@ impl Told {
             problems.into_iter().any(|problem| problem.ended.is_some() || problem.tampered)
         };
         if self.report.as_ref().is_ok_and(|report| !ended(report)) {
-            let (store, now): (&Store, _) = (bases.store(), bases.run().now());
             for (key, stdout) in self.answers {
-                key.remember(store, now, stdout)?;
+                key.remember(bases, stdout)?;
             }
             note_asked(bases, &plan.digest)?;
         }
@@ -71,8 +66,8 @@ impl From<Asked> for Told {
 
 /// A question on its way: answered before, or with all that its program is given.
 pub(crate) enum Posed {
-    Recalled(Asked),
-    Ready(ReadyQuestion),
+    Recalled(Box<Asked>),
+    Ready(Box<ReadyQuestion>),
 }
 
 impl Posed {
@@ -84,8 +79,8 @@ impl Posed {
         subject: &str,
     ) -> Result<Asked, CheckError> {
         match self {
-            Self::Recalled(asked) => Ok(asked),
-            Self::Ready(question) => Asked::of(bases, question, request, subject).await,
+            Self::Recalled(asked) => Ok(*asked),
+            Self::Ready(question) => Asked::of(bases, *question, request, subject).await,
         }
     }
 }
@@ -160,12 +155,8 @@ impl InParts {
         let (mut own, mut others) = (BTreeSet::new(), BTreeSet::new());
         others.extend(request.stdlib.iter().map(String::as_str));
         others.extend(request.modules.iter().map(|module| stem(module)));
-        let mut sources: BTreeMap<&str, u64> = BTreeMap::new();
-        for (path, entry) in collection.tree.iter() {
+        for (path, _) in collection.tree.iter() {
             let first = path.as_str().split('/').next().map(stem);
-            if let Some(first) = first.filter(|_| path.as_str().ends_with(".py")) {
-                *sources.entry(first).or_default() += entry.size();
-            }
             if is_own(collection, path) { own.extend(first) } else { others.extend(first) }
         }
         let of_layers = layers.iter().flat_map(|layer| layer.collection.tree.iter());
@@ -179,7 +170,8 @@ impl InParts {
                 .iter()
                 .any(|(path, _)| is_own(collection, path) && path.file_name().contains(".so"));
         (apart && !loaded).then(|| Self {
-            distributions: in_lanes(&request.modules, &sources)
+            distributions: Loads::of(collection)
+                .lanes(&request.modules)
                 .into_iter()
                 .map(|modules| ImportRequest {
                     handler: None,
@@ -234,7 +226,12 @@ impl InParts {
                     request.modules.iter().map(|name| modules.remove(name)).collect();
                 report.modules.splice(0..0, in_order?);
                 report.stand_ins.extend(stand_ins);
+                let needed: BTreeSet<String> =
+                    report.stand_ins.iter().filter(|one| !one.optional).map(|one| one.name.clone()).collect();
                 sorted_once(&mut report.stand_ins, |one| &one.name);
+                for one in &mut report.stand_ins {
+                    one.optional = !needed.contains(&one.name);
+                }
                 report.layer_modules.extend(layer_modules);
                 sorted_once(&mut report.layer_modules, |one| &one.name);
                 report.hold(request).ok()?;
@@ -252,42 +249,6 @@ fn sorted_once<T>(all: &mut Vec<T>, name: impl Fn(&T) -> &String) {
     all.dedup_by(|later, first| name(later) == name(first));
 }
 
-/// Modules in lanes of which each is worth a container, those with the most source first: what they load is compiled while others
-/// are tried.
-fn in_lanes(modules: &[String], sources: &BTreeMap<&str, u64>) -> Vec<Vec<String>> {
-    let mut modules: Vec<&String> = modules.iter().collect();
-    // The sort is stable, and they come sorted by name.
-    modules.sort_by_key(|module| Reverse(sources.get(stem(module)).copied().unwrap_or_default()));
-    let lanes = if modules.len() < WORTH_TWO { 1 } else { 2 };
-    (0..lanes).map(|lane| modules.iter().skip(lane).step_by(lanes).copied().cloned().collect()).collect()
-}
-
 fn is_own(collection: &Collection, path: &TreePath) -> bool {
     collection.owners.get(path).is_some_and(|owner| owner.ecosystem() == Ecosystem::Application)
-}
-
-/// The name by which a file or folder is found as a module, as far as it can be.
-fn stem(name: &str) -> &str {
-    name.split('.').next().unwrap_or(name)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn every_module_is_in_one_lane() {
-        for count in [0, 1, WORTH_TWO - 1, WORTH_TWO, WORTH_TWO + 1] {
-            let modules: Vec<String> = (0..count).map(|number| format!("m{number:02}")).collect();
-            let lanes = in_lanes(&modules, &BTreeMap::from([("m01", 2), ("m00", 1)]));
-            assert_eq!(
-                lanes[0].first().map(String::as_str),
-                modules.get(1).or(modules.first()).map(String::as_str)
-            );
-            assert_eq!(lanes.len(), if count < WORTH_TWO { 1 } else { 2 });
-            let mut all: Vec<String> = lanes.into_iter().flatten().collect();
-            all.sort();
-            assert_eq!(all, modules);
-        }
-    }
 }

@@ -2,6 +2,7 @@
 
 use crate::CheckError;
 use crate::function::{Function, FunctionEvent, Served, bootstrap_path};
+use crate::source_place::of_workspace;
 use crate::text::without_addresses;
 use kiln_collect::{CollectError, Collection, Part, ReadyLayer, judge};
 use kiln_guest::{Bases, Given, Loaded};
@@ -9,7 +10,7 @@ use kiln_invocation::{Event, Run};
 use kiln_plan::{ArtifactPlan, InvalidFiles, Manifest, Problem, SmokeMatch, SmokeStatus};
 use kiln_python::{EventReport, Expectation, Match, SmokeProblem, smoke_outcome};
 use kiln_record::{
-    ArtifactKind, Check, CheckName, Code, Defect, Digest, Finding, InputRole, Level, Runtime, TreePath,
+    ArtifactKind, Check, CheckName, Code, Defect, Digest, Finding, InputRole, Level, Place, Runtime, TreePath,
 };
 use kiln_store::{EventMeasure, SmokeMeasure};
 use std::path::Path;
@@ -120,7 +121,11 @@ pub async fn smoke(
             events: report.events.iter().map(|event| measure(event, &judged.problems)).collect(),
             notes,
         }),
-        findings: judged.problems.into_iter().map(|problem| finding(bases.run(), plan, problem)).collect(),
+        findings: judged
+            .problems
+            .into_iter()
+            .map(|problem| finding(bases.run(), plan, collection, problem))
+            .collect(),
         checks: judged.checks,
     })
 }
@@ -218,11 +223,15 @@ fn client(bootstrap: bool, in_image: bool, parts: &[Part], layers: &[ReadyLayer]
 
 /// The finding of a problem. What this run saw is part of it only where the artifact is not published: a record holds
 /// nothing that the next run may see otherwise.
-fn finding(run: &Run, plan: &ArtifactPlan, problem: SmokeProblem) -> Finding {
-    let SmokeProblem { mut finding, lines, .. } = problem;
+fn finding(run: &Run, plan: &ArtifactPlan, collection: &Collection, problem: SmokeProblem) -> Finding {
+    let SmokeProblem { mut finding, lines, trace, .. } = problem;
     let judged = judge(plan, std::slice::from_ref(&finding), run.now());
     if judged.iter().any(|finding| finding.level == Level::Deny) {
         finding.detail.extend(lines.iter().map(|line| without_addresses(line)));
+        finding.place = trace.iter().rev().find_map(|place| {
+            let file = place.file.strip_prefix(plan.manifest.mount())?.strip_prefix('/')?;
+            of_workspace(run.root(), collection, &Place { file: file.to_owned(), line: place.line })
+        });
     } else {
         finding = finding.remedy(format!("see what the last run saw: kiln show {}", plan.manifest.name));
     }

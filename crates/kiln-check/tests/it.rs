@@ -4,16 +4,18 @@
 
 use kiln_check::CheckError;
 use kiln_check::{
-    Imported, PipWheel, Smoke, Underway, health, hygiene, import, native, pip_check, pip_install, smoke,
+    Imported, PipWheel, Smoke, Underway, health, hygiene, import, leaks, native, pip_check, pip_install,
+    smoke,
 };
-use kiln_collect::{BroughtBy, Collection, Content, Part, PartFile, Verdict, component};
+use kiln_collect::{BroughtBy, Collection, Content, Part, PartFile, SourceTree, Verdict, component};
 use kiln_fixtures::{FUNCTION, Python, Sandbox, imported, report, wheel};
 use kiln_guest::Bases;
 use kiln_invocation::Events;
 use kiln_plan::{ArtifactPlan, PlanInputs};
 use kiln_python::{IMPORT_CHECK, RUN_PIP, RUNTIME_API, Surroundings};
 use kiln_record::{
-    Check, CheckName, Code, ComponentId, Digest, Ecosystem, Entry, Epoch, Finding, Mode, Runtime, TreePath,
+    Check, CheckName, Code, ComponentId, Digest, Ecosystem, Entry, Epoch, Finding, Level, Mode, Runtime,
+    TreePath,
 };
 use serde_json::{Value, json};
 use std::collections::{BTreeMap, BTreeSet};
@@ -262,14 +264,67 @@ async fn what_should_not_be_in_an_artifact_is_found() {
         }));
         let parts = [part];
         let collection = Collection::new("app", &parts);
-        let verdict =
-            hygiene(bases.run().root(), bases.store(), &function.plan, &collection, &parts, &[], None)
-                .unwrap();
+        let verdict = hygiene(bases.store(), &function.plan, &collection, &parts, &[], None).unwrap();
         assert_eq!(codes(&verdict.findings), expect.iter().copied().collect(), "{:?}", verdict.findings);
         assert!(verdict.checks.iter().any(|check| check.name == CheckName::Tree));
     };
     check(&[("app.py", b"pass")], Some("app.py"), &[]);
     check(&[("app.py", b"pass")], Some("gone.py"), &[Code::DanglingLink]);
+}
+
+#[tokio::test]
+async fn what_a_dockerfile_copies_is_searched_at_its_place() {
+    let function = Function::new(Python::new()).await;
+    let bases = function.sandbox.bases().await;
+    let (root, store) = (bases.run().root(), bases.store());
+    let key = format!("x = 1\nKEY = 'AKIA{}'\n", "QWERTZUIOPASDFGH");
+    let private = "-----BEGIN PRIVATE KEY-----\nMIIEpAIBAAKCAQEAx3Jk5Vt0Zq8Wm2Ls7Yd4\n";
+    let tree =
+        own(&[("srv/settings.py", key.as_bytes()), ("srv/key", private.as_bytes()), ("srv/x", b"X=1\n")]);
+    let collection = Collection::new("app", &[tree]);
+    let mut context = SourceTree::default();
+    for (name, text) in [
+        ("settings.py", key.as_str()),
+        ("key", private),
+        (".env.prod", "X=1\n"),
+        ("sub/.env", ""),
+        // The image has none of these.
+        ("build/id_rsa", "not read as a key"),
+        ("build/all.pem", &format!("# another\n{private}")),
+    ] {
+        let file = format!("manifests/app/{name}");
+        function.sandbox.write(&file, text);
+        let (digest, size) = (Digest::of(text.as_bytes()), text.len() as u64);
+        context.tree.insert(path(name), Entry::File { digest, size, mode: Mode::Plain }).unwrap();
+        context.files.insert(path(name), root.join(file));
+    }
+    let told = |context: Option<&SourceTree>| -> Vec<(String, String, Level)> {
+        let verdict = leaks(root, store, &function.plan, &collection, context).unwrap();
+        assert!(verdict.findings.iter().all(|finding| finding.code == Code::CredentialLeak));
+        let told = verdict.findings.into_iter().map(|finding| {
+            let place = finding.place.map(|place| place.to_string()).unwrap_or_default();
+            (finding.subject, place, finding.level)
+        });
+        let mut told: Vec<_> = told.collect();
+        told.sort();
+        told
+    };
+    let row = |subject: &str, place: &str, level| (subject.to_owned(), place.to_owned(), level);
+    let (warn, deny) = (Level::Warn, Level::Deny);
+    assert_eq!(
+        told(Some(&context)),
+        [
+            row("build/all.pem", "manifests/app/build/all.pem:2", deny),
+            row("build/id_rsa", "manifests/app/build/id_rsa", warn),
+            row("srv/key", "manifests/app/key:1", deny),
+            row("srv/settings.py", "manifests/app/settings.py:2", warn),
+            row("srv/x", "manifests/app/.env.prod", warn),
+        ]
+    );
+    assert_eq!(told(None), [row("srv/key", "", deny), row("srv/settings.py", "", warn)]);
+    function.sandbox.write("manifests/app/build/id_rsa", "changed in the meantime");
+    let error = leaks(root, store, &function.plan, &collection, Some(&context)).unwrap_err();
+    assert!(error.to_string().contains("changed while it was being built"), "{error}");
 }
 
 /// Stands for pip: it installs one module of the wheel that it is given.

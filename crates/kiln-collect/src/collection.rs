@@ -3,7 +3,7 @@
 use crate::CollectError;
 use crate::part::{self, BroughtBy, Content, Part, PartFile};
 use kiln_audit::{ElfFacts, format_size};
-use kiln_pack::{Compressed, Method, TarWriter, compress, inflate, member_at, raw_stream_at};
+use kiln_pack::{Compressed, Method, TarWriter, compress, inflate_checked, member_at, raw_stream_at};
 use kiln_record::{
     Code, Component, ComponentId, Digest, Ecosystem, Entry, Finding, Mode, Transformation, Tree, TreePath,
 };
@@ -214,7 +214,10 @@ impl Collection {
             Some(Content::Member { archive, stream: member }) => {
                 let mut file = store.open_blob(archive)?;
                 let stream = raw_stream_at(&mut file, member.offset, member.compressed_size)?;
-                Ok(if member.deflated { inflate(&stream, member.size)? } else { stream })
+                Ok(match member.deflated {
+                    true => inflate_checked(&stream, member.size, member.crc32)?,
+                    false => stream,
+                })
             }
             None => Err(CollectError::SourceChanged { path: path.to_string() }),
         }

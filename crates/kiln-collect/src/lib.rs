@@ -24,10 +24,10 @@ pub use layer::ReadyLayer;
 pub use part::{BroughtBy, Content, MemberStream, Part, PartFile, below, component};
 pub use policy::{audit_policy, has_ended};
 pub use source::{
-    Git, Ruled, SOURCE_RULES, SourceRule, SourceTree, globs, link_stays_inside, read_context, read_given,
-    read_source,
+    Git, Ruled, SOURCE_RULES, SourceRule, SourceTree, globs, is_local_settings, link_stays_inside,
+    read_context, read_given, read_source,
 };
-pub use source_verdict::{source_transformations, source_verdict};
+pub use source_verdict::{context_verdict, source_transformations, source_verdict};
 pub use strip::strip;
 pub use vendored::own_vendored;
 pub use verdict::{Denied, Judged, Verdict, denied, judge, judge_whole};

@@ -13,7 +13,7 @@ use kiln_plan::{InvalidFiles, Problem, SourceSection, Tracked};
 use kiln_record::{Defect, Entry, Mode, Tree, TreePath};
 use kiln_store::StatCache;
 use rules::{Candidate, SourceRules, names_it};
-pub use rules::{SOURCE_RULES, SourceRule};
+pub use rules::{SOURCE_RULES, SourceRule, is_local_settings};
 use serde::Serialize;
 use std::collections::{BTreeMap, BTreeSet};
 use std::os::unix::fs::PermissionsExt as _;
@@ -35,7 +35,7 @@ pub struct SourceTree {
     pub tree: Tree,
     /// Where each regular file's content is.
     pub files: BTreeMap<TreePath, PathBuf>,
-    /// What the rules of a source folder made of it.
+    /// What the rules of a source folder made of it, and what git knows of it; the latter alone of a context.
     pub ruled: Ruled,
 }
 
@@ -48,7 +48,7 @@ pub struct Ruled {
     pub left_out: BTreeMap<&'static str, BTreeSet<String>>,
     /// Files that git tracks, and that a rule for what people do not track left out.
     pub tracked_left_out: BTreeMap<String, &'static str>,
-    /// Files that are taken and that git neither tracks nor ignores.
+    /// Files that are taken and that git does not track.
     pub untracked: Vec<String>,
     /// Whether the folder is in a repository, or why that could not be read.
     pub git: Git,
@@ -79,32 +79,63 @@ pub fn read_source(
     stat: &StatCache,
 ) -> Result<SourceTree, CollectError> {
     let folder = root.join(&section.path);
-    let work_tree = WorkTree::around(&folder);
-    let top = work_tree.as_ref().map_or(root, |tree| tree.root.as_path());
-    let ignores = |error: String| -> CollectError {
-        InvalidFiles(vec![Problem::in_file(manifest_file, error).help("make it readable, or smaller")]).into()
-    };
-    let outside = GitIgnores::down_to(top, &folder).map_err(ignores)?;
-    // A folder that is itself ignored is not the repository's, whatever is in it.
-    let own = folder.ancestors().take_while(|at| *at != top).all(|at| !outside.ignores(at, true));
-    let (git, tracked) = match work_tree.as_ref().filter(|_| own).map(WorkTree::tracked) {
-        None => (Git::Absent, None),
-        Some(Ok(tracked)) => (Git::Known, Some(tracked)),
-        Some(Err(reason)) => (Git::Unknown(reason), None),
-    };
-    let within = folder.strip_prefix(top).ok().and_then(Path::to_str).unwrap_or_default().to_owned();
+    let (git, outside) = OfGit::around(root, manifest_file, &folder)?;
     let mut rules = Ruling {
         rules: SourceRules::new(&section.path, stated)?,
         include: &section.include,
         ignores: BTreeMap::from([(folder, outside)]),
-        tracked,
-        within,
-        ruled: Ruled { git, ..Ruled::default() },
+        git,
+        ruled: Ruled::default(),
     };
     let mut source =
         read_folder(root, manifest_file, "`source.path`", section, &|_| false, Some(&mut rules), stat)?;
     source.ruled = rules.finish(&source.tree);
     Ok(source)
+}
+
+/// What git knows of a folder.
+struct OfGit {
+    git: Git,
+    tracked: Option<Tracked>,
+    /// The folder in the working tree.
+    within: String,
+}
+
+impl OfGit {
+    /// The same with the `.gitignore` files above the folder.
+    fn around(root: &Path, manifest_file: &str, folder: &Path) -> Result<(Self, GitIgnores), CollectError> {
+        let work_tree = WorkTree::around(folder);
+        let top = work_tree.as_ref().map_or(root, |tree| tree.root.as_path());
+        let ignores = |error: String| -> CollectError {
+            InvalidFiles(vec![Problem::in_file(manifest_file, error).help("make it readable, or smaller")])
+                .into()
+        };
+        let outside = GitIgnores::down_to(top, folder).map_err(ignores)?;
+        // A folder that is itself ignored is not the repository's, whatever is in it.
+        let own = folder.ancestors().take_while(|at| *at != top).all(|at| !outside.ignores(at, true));
+        let (git, tracked) = match work_tree.as_ref().filter(|_| own).map(WorkTree::tracked) {
+            None => (Git::Absent, None),
+            Some(Ok(tracked)) => (Git::Known, Some(tracked)),
+            Some(Err(reason)) => (Git::Unknown(reason), None),
+        };
+        let within = folder.strip_prefix(top).ok().and_then(Path::to_str).unwrap_or_default().to_owned();
+        Ok((Self { git, tracked, within }, outside))
+    }
+
+    /// A path of the folder as the repository has it.
+    fn in_repository(&self, relative: &str) -> String {
+        match self.within.as_str() {
+            "" => relative.to_owned(),
+            within => format!("{within}/{relative}"),
+        }
+    }
+
+    /// What of the folder git does not track, where that is known.
+    fn untracked(&self, tree: &Tree) -> Vec<String> {
+        let Some(tracked) = &self.tracked else { return Vec::new() };
+        let paths = tree.iter().map(|(path, _)| path.as_str());
+        paths.filter(|path| !tracked.has(&self.in_repository(path))).map(str::to_owned).collect()
+    }
 }
 
 /// The rules of one source folder while it is read.
@@ -113,9 +144,7 @@ struct Ruling<'a> {
     include: &'a [String],
     /// The `.gitignore` files that hold in each folder.
     ignores: BTreeMap<PathBuf, GitIgnores>,
-    tracked: Option<Tracked>,
-    /// The source folder in the working tree.
-    within: String,
+    git: OfGit,
     ruled: Ruled,
 }
 
@@ -134,8 +163,8 @@ impl Ruling<'_> {
             }
             return Ok(false);
         };
-        let in_git = self.in_repository(relative);
-        let is_tracked = self.tracked.as_ref().map(|tracked| tracked.has_below(&in_git));
+        let in_git = self.git.in_repository(relative);
+        let is_tracked = self.git.tracked.as_ref().map(|tracked| tracked.has_below(&in_git));
         let silent = matches!(rule, SourceRule::Bytecode)
             || rule == SourceRule::VersionControl && (folder || relative.ends_with(".git"))
             // What kiln itself makes is not there in the first build, and is in the second.
@@ -152,26 +181,14 @@ impl Ruling<'_> {
         Ok(true)
     }
 
-    /// A path of the source folder as the repository has it.
-    fn in_repository(&self, relative: &str) -> String {
-        match self.within.as_str() {
-            "" => relative.to_owned(),
-            within => format!("{within}/{relative}"),
-        }
-    }
-
     /// What came of it, once the tree is read.
-    fn finish(mut self, tree: &Tree) -> Ruled {
-        if let Some(tracked) = &self.tracked {
-            let untracked = tree.iter().map(|(path, _)| path.as_str());
-            self.ruled.untracked =
-                untracked.filter(|path| !tracked.has(&self.in_repository(path))).map(str::to_owned).collect();
-        }
-        self.ruled
+    fn finish(self, tree: &Tree) -> Ruled {
+        Ruled { untracked: self.git.untracked(tree), git: self.git.git, ..self.ruled }
     }
 }
 
-/// Reads the folder that a Dockerfile copies from. `ignored` says which files it cannot see; it may be that it sees none.
+/// Reads the folder that a Dockerfile copies from, and what git knows of it. `ignored` says which files it cannot see; it may be
+/// that it sees none.
 ///
 /// # Errors
 /// If the folder is not there, or holds what cannot be copied.
@@ -188,7 +205,10 @@ pub fn read_context(
         exclude: Vec::new(),
         into: None,
     };
-    read_folder(root, manifest_file, CONTEXT, &section, ignored, None, stat)
+    let mut source = read_folder(root, manifest_file, CONTEXT, &section, ignored, None, stat)?;
+    let (git, _) = OfGit::around(root, manifest_file, &root.join(folder))?;
+    source.ruled = Ruled { untracked: git.untracked(&source.tree), git: git.git, ..Ruled::default() };
+    Ok(source)
 }
 
 /// Reads what a step is given: a folder, or one file under its own name. `what` is who takes it, for messages.

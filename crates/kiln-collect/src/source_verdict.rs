@@ -1,8 +1,8 @@
-//! What is told of source folders: what their rules left out, and what git does not know.
+//! What is told of source folders and contexts of Dockerfiles: what rules left out, and what git does not know.
 
 use crate::source::{Git, Ruled, SOURCE_RULES, SourceTree};
 use crate::verdict::Verdict;
-use kiln_record::{Check, CheckName, Code, Finding, Transformation};
+use kiln_record::{Check, CheckName, Code, Finding, Place, Transformation};
 use std::collections::BTreeMap;
 
 /// How many files a finding names.
@@ -11,20 +11,14 @@ const SHOWN: usize = 10;
 /// The verdict on one source folder, which lies at `path` of the workspace.
 #[must_use]
 pub fn source_verdict(path: &str, source: &SourceTree) -> Verdict {
-    let Ruled { tracked_left_out, untracked, git, .. } = &source.ruled;
-    let mut verdict = Verdict::default();
-    if !untracked.is_empty() {
-        let (count, is) = counted(untracked.len(), "file");
-        let cause = format!(
-            "{count} of {path} {is} shipped, and git neither tracks nor ignores {}",
-            them(untracked.len())
-        );
-        verdict.findings.push(
-            shown(Finding::new(Code::UntrackedFile, path, cause), untracked.iter().cloned())
-                .remedy("commit what belongs to the code: a clone would build another artifact")
-                .remedy("or add the rest to .gitignore, or to `exclude` under `[source]`"),
-        );
-    }
+    let Ruled { tracked_left_out, .. } = &source.ruled;
+    let mut verdict = Verdict::of_checks(tracked(path, source));
+    let finding = untracked(path, source, "shipped, and git neither tracks nor ignores");
+    verdict.findings.extend(finding.map(|finding| {
+        finding
+            .remedy("commit what belongs to the code: a clone would build another artifact")
+            .remedy("or add the rest to .gitignore, or to `exclude` under `[source]`")
+    }));
     if !tracked_left_out.is_empty() {
         let (count, is) = counted(tracked_left_out.len(), "name");
         let cause = format!("{count} of {path} {is} tracked by git, and left out all the same");
@@ -35,16 +29,46 @@ pub fn source_verdict(path: &str, source: &SourceTree) -> Verdict {
                 .remedy("or take the rest out of the repository, or add it to `exclude` under `[source]`"),
         );
     }
-    match git {
-        Git::Absent => {}
-        Git::Known => {
-            verdict.checks.push(Check::ran(CheckName::Tracked, source.tree.len(), "files"));
-        }
-        Git::Unknown(reason) => {
-            verdict.checks.push(Check::not_checked(CheckName::Tracked, format!("{path}: {reason}")));
-        }
-    }
     verdict
+}
+
+/// The verdict on what a Dockerfile copies of its context, which lies at `path` of the workspace.
+#[must_use]
+pub fn context_verdict(path: &str, copied: &SourceTree) -> Verdict {
+    let finding =
+        untracked(path, copied, "copied by the Dockerfile, and git does not track").map(|finding| {
+            finding
+                .remedy("commit what belongs to the image: a clone would build another one")
+                .remedy("or leave the rest out of the context: add it to .dockerignore")
+        });
+    Verdict { findings: finding.into_iter().collect(), checks: tracked(path, copied) }
+}
+
+/// What git does not track of what is taken; `what` says what is done with it.
+fn untracked(path: &str, source: &SourceTree, what: &str) -> Option<Finding> {
+    let names = &source.ruled.untracked;
+    let first = names.first()?;
+    let (count, is) = counted(names.len(), "file");
+    let cause = format!("{count} of {path} {is} {what} {}", them(names.len()));
+    let finding = Finding::new(Code::UntrackedFile, path, cause).at(Place::file(&in_workspace(path, first)));
+    Some(shown(finding, names.iter().cloned()))
+}
+
+/// Whether it could be told what git tracks.
+fn tracked(path: &str, source: &SourceTree) -> Vec<Check> {
+    match &source.ruled.git {
+        Git::Absent => Vec::new(),
+        Git::Known => vec![Check::ran(CheckName::Tracked, source.tree.len(), "files")],
+        Git::Unknown(reason) => vec![Check::not_checked(CheckName::Tracked, format!("{path}: {reason}"))],
+    }
+}
+
+/// A path of a folder as the workspace has it.
+fn in_workspace(folder: &str, path: &str) -> String {
+    match folder {
+        "." => path.to_owned(),
+        _ => format!("{folder}/{path}"),
+    }
 }
 
 /// What the rules of source folders left out, in the order of the rules' names. Each source is at its path of the workspace.
@@ -56,10 +80,7 @@ pub fn source_transformations<'a>(
     for (path, source) in sources {
         for (rule, names) in &source.ruled.left_out {
             let done = by_rule.entry(rule).or_insert_with(|| Transformation::new(rule, SOURCE_RULES));
-            done.not_taken.extend(names.iter().map(|name| match path {
-                "." => name.clone(),
-                _ => format!("{path}/{name}"),
-            }));
+            done.not_taken.extend(names.iter().map(|name| in_workspace(path, name)));
             done.files = done.not_taken.len() as u64;
         }
     }

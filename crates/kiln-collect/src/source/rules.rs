@@ -4,12 +4,14 @@
 //! that a clone, an unpacked archive of it and a folder in which somebody worked give the same bytes.
 
 use globset::{GlobBuilder, GlobSet, GlobSetBuilder};
-use kiln_record::Defect;
+use kiln_audit::is_environment_file;
+use kiln_record::{Defect, TreePath};
 use std::collections::BTreeSet;
 use std::fmt;
+use std::sync::LazyLock;
 
 /// The version of the rules: equal versions leave the same out of equal folders.
-pub const SOURCE_RULES: u32 = 1;
+pub const SOURCE_RULES: u32 = 2;
 
 /// Why something is left out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -82,7 +84,7 @@ impl fmt::Display for SourceRule {
 }
 
 /// Names of any folder, by rule. `/` at the end: only a folder.
-const NAMES: [(SourceRule, &[&str]); 5] = [
+const NAMES: [(SourceRule, &[&str]); 4] = [
     (
         SourceRule::VersionControl,
         &[
@@ -142,7 +144,26 @@ const NAMES: [(SourceRule, &[&str]); 5] = [
             "*.rej",
         ],
     ),
-    (SourceRule::LocalSettings, &[".env", ".env.local", ".env.*.local", ".envrc", ".netrc", ".pypirc"]),
+];
+
+/// Names in which people keep settings and secrets of one machine, besides [environments](is_environment_file): logins of
+/// tools, and private keys as ssh-keygen calls them. `/` at the end: only a folder.
+const OF_A_MACHINE: [&str; 15] = [
+    ".envrc",
+    ".netrc",
+    "_netrc",
+    ".pypirc",
+    ".pgpass",
+    ".git-credentials",
+    ".aws/",
+    ".gnupg/",
+    ".ssh/",
+    "id_dsa",
+    "id_ecdsa",
+    "id_ecdsa_sk",
+    "id_ed25519",
+    "id_ed25519_sk",
+    "id_rsa",
 ];
 
 /// Names at the top of a source folder alone: deeper, they may be part of what the code reads.
@@ -188,16 +209,29 @@ pub(super) struct Candidate<'a> {
     pub(super) has: &'a dyn Fn(&str) -> bool,
 }
 
+/// A rule with what it leaves out: files, and folders.
+type Sets = (SourceRule, GlobSet, GlobSet);
+
+/// Those of every source folder: for any name in it, and for names at its top. A workspace of a thousand has a thousand folders.
+static EVERYWHERE: LazyLock<Result<[Vec<Sets>; 2], Defect>> = LazyLock::new(|| {
+    let all = |rules: &[(SourceRule, &[&str])]| {
+        rules.iter().map(|(rule, patterns)| sets(*rule, patterns)).collect::<Result<Vec<_>, _>>()
+    };
+    Ok([all(&NAMES)?, all(&AT_THE_TOP)?])
+});
+
 /// The rules for one source folder.
 pub(super) struct SourceRules {
-    names: Vec<(SourceRule, GlobSet, GlobSet)>,
-    top: Vec<(SourceRule, GlobSet, GlobSet)>,
+    names: &'static [Sets],
+    top: &'static [Sets],
+    /// What is the workspace's own, where it is in the folder.
+    workspace: Option<Sets>,
     /// Files that the manifest names as a lock or a project, relative to the source folder.
     stated: BTreeSet<String>,
 }
 
-/// Which patterns are for files, and which for folders.
-fn sets(patterns: &[&str]) -> Result<(GlobSet, GlobSet), Defect> {
+/// Which patterns of a rule are for files, and which for folders.
+fn sets(rule: SourceRule, patterns: &[&str]) -> Result<Sets, Defect> {
     let (mut files, mut folders) = (GlobSetBuilder::new(), GlobSetBuilder::new());
     for pattern in patterns {
         let (name, folder_alone) = pattern.strip_suffix('/').map_or((*pattern, false), |name| (name, true));
@@ -209,7 +243,7 @@ fn sets(patterns: &[&str]) -> Result<(GlobSet, GlobSet), Defect> {
         folders.add(glob);
     }
     let built = |set: GlobSetBuilder| set.build().map_err(|error| Defect::new(error.to_string()));
-    Ok((built(files)?, built(folders)?))
+    Ok((rule, built(files)?, built(folders)?))
 }
 
 impl SourceRules {
@@ -218,19 +252,12 @@ impl SourceRules {
     /// # Errors
     /// Never: the patterns are constants.
     pub(super) fn new(folder: &str, stated: &BTreeSet<String>) -> Result<Self, Defect> {
-        let with_rule = |(rule, patterns): &(SourceRule, &[&str])| {
-            let (files, folders) = sets(patterns)?;
-            Ok::<_, Defect>((*rule, files, folders))
+        let [names, top] = EVERYWHERE.as_ref().map_err(Clone::clone)?;
+        let workspace = match folder {
+            "." => Some(sets(SourceRule::Workspace, &OF_THE_ROOT)?),
+            "manifests" => Some(sets(SourceRule::Workspace, &["*.toml", "*.lock"])?),
+            _ => None,
         };
-        let names = NAMES.iter().map(with_rule).collect::<Result<Vec<_>, _>>()?;
-        let mut top = AT_THE_TOP.iter().map(with_rule).collect::<Result<Vec<_>, _>>()?;
-        match folder {
-            "." => top.insert(0, with_rule(&(SourceRule::Workspace, OF_THE_ROOT.as_slice()))?),
-            "manifests" => {
-                top.insert(0, with_rule(&(SourceRule::Workspace, ["*.toml", "*.lock"].as_slice()))?);
-            }
-            _ => {}
-        }
         let stated = stated
             .iter()
             .filter_map(|path| match folder {
@@ -238,7 +265,7 @@ impl SourceRules {
                 _ => Some(path.strip_prefix(folder)?.strip_prefix('/')?.to_owned()),
             })
             .collect();
-        Ok(Self { names, top, stated })
+        Ok(Self { names, top, workspace, stated })
     }
 
     /// The rule that leaves something out; `ignored` says whether a `.gitignore` names it.
@@ -246,14 +273,16 @@ impl SourceRules {
     pub(super) fn of(&self, candidate: &Candidate<'_>, ignored: bool) -> Option<SourceRule> {
         let Candidate { path, folder, has } = *candidate;
         let name = path.rsplit('/').next().unwrap_or(path);
-        let matches = |(rule, files, folders): &(SourceRule, GlobSet, GlobSet)| {
+        let matches = |(rule, files, folders): &Sets| {
             (if folder { folders } else { files }).is_match(name).then_some(*rule)
         };
-        let by_name = self.names.iter().find_map(matches);
+        let local = || is_of_a_machine(name, folder).then_some(SourceRule::LocalSettings);
+        let by_name = self.names.iter().find_map(matches).or_else(local);
         if let Some(rule @ (SourceRule::VersionControl | SourceRule::Bytecode)) = by_name {
             return Some(rule);
         }
-        let at_top = if name == path { self.top.iter().find_map(matches) } else { None };
+        let mut tops = self.workspace.iter().chain(self.top);
+        let at_top = if name == path { tops.find_map(matches) } else { None };
         if at_top == Some(SourceRule::Workspace) {
             return at_top;
         }
@@ -275,6 +304,19 @@ impl SourceRules {
         }
         ignored.then_some(SourceRule::GitIgnored)
     }
+}
+
+/// Whether something of this name is for settings and secrets of one machine.
+fn is_of_a_machine(name: &str, folder: bool) -> bool {
+    let is = |known: &&str| known.strip_suffix('/').map_or(**known == *name, |known| folder && known == name);
+    is_environment_file(name) || OF_A_MACHINE.iter().any(is)
+}
+
+/// Whether a file is for settings and secrets of one machine, by its name or by that of a folder that it is in.
+#[must_use]
+pub fn is_local_settings(path: &TreePath) -> bool {
+    is_of_a_machine(path.file_name(), false)
+        || path.parent().split('/').any(|name| is_of_a_machine(name, true))
 }
 
 /// Whether a pattern of `include` asks for just what a rule would leave out: it matches, and one of its parts is that name,
@@ -305,7 +347,7 @@ mod tests {
     #[test]
     fn each_rule_knows_its_files_by_name() {
         use SourceRule::*;
-        let rows: [(&str, Option<SourceRule>); 26] = [
+        let rows: [(&str, Option<SourceRule>); 38] = [
             ("app.py", None),
             (".hidden", None),
             (".env.example", None),
@@ -326,6 +368,18 @@ mod tests {
             ("app.py.orig", Some(EditorDebris)),
             ("app.py~", Some(EditorDebris)),
             (".env", Some(LocalSettings)),
+            (".env.prod", Some(LocalSettings)),
+            ("sub/.env.local", Some(LocalSettings)),
+            (".env.prod.sample", None),
+            (".env.template", None),
+            ("id_rsa", Some(LocalSettings)),
+            ("keys/id_ed25519", Some(LocalSettings)),
+            ("id_rsa.pub", None),
+            (".ssh/", Some(LocalSettings)),
+            (".ssh", None),
+            (".aws/", Some(LocalSettings)),
+            ("certificates.pem", None),
+            (".git-credentials", Some(LocalSettings)),
             ("build/", Some(BuildFolder)),
             ("build", None),
             ("app.egg-info/", Some(BuildFolder)),
@@ -338,6 +392,21 @@ mod tests {
         }
         let names: BTreeSet<&str> = SourceRule::ALL.iter().map(|rule| rule.as_str()).collect();
         assert_eq!(names.len(), SourceRule::ALL.len());
+    }
+
+    #[test]
+    fn a_file_is_of_a_machine_by_its_name_or_by_its_folder() {
+        for (path, expect) in [
+            (".env", true),
+            ("a/.env.prod", true),
+            (".ssh/config", true),
+            ("home/.aws/credentials", true),
+            (".env.example", false),
+            ("ssh/config", false),
+            ("app.py", false),
+        ] {
+            assert_eq!(is_local_settings(&TreePath::new(path).unwrap()), expect, "{path}");
+        }
     }
 
     #[test]
