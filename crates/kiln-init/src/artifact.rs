@@ -35,6 +35,8 @@ pub enum Variable {
     /// What a resource of the template is called when it is made. It has this name in the template, which is what `sam local`
     /// gives to the function.
     Named(String),
+    /// What a file with values of a deployment gives, which may be a secret: where it is given, as a clause.
+    Given(String),
     /// What no file tells.
     Unknown,
 }
@@ -112,10 +114,8 @@ pub struct Artifact {
     pub handler: Told<String>,
     /// Lambda's name of the runtime.
     pub runtime: Told<String>,
-    /// The machine.
-    pub architecture: Architecture,
-    /// Whether a file or an option says so; else it is Lambda's default.
-    pub architecture_is_stated: bool,
+    /// The machine; nothing where no file states one, which is Lambda's default.
+    pub architecture: Option<Told<Architecture>>,
     /// Its code.
     pub source: Told<Source>,
     /// Its distributions, if it has any.
@@ -126,12 +126,18 @@ pub struct Artifact {
     pub bases: BTreeMap<String, String>,
     /// The layers that it is deployed with, by their names here.
     pub layers: Vec<ArtifactName>,
+    /// The layers that it is deployed with and that have no code here, each as a clause with its file and line.
+    pub untold_layers: Vec<String>,
     /// Seconds.
     pub timeout: Option<u32>,
     /// Megabytes, as Lambda counts them.
     pub memory: Option<u32>,
     /// Environment variables.
     pub env: BTreeMap<String, Variable>,
+    /// Where the values of keys are from that a file states by another name, by key: `the default of var.arch in main.tf`.
+    pub origins: BTreeMap<&'static str, String>,
+    /// Where the project states keys of the manifest, by key: `target.runtime` at `template.yaml:12`.
+    pub places: BTreeMap<String, String>,
 }
 
 impl Artifact {
@@ -144,16 +150,24 @@ impl Artifact {
             kind,
             handler: Told::Not { why: "no file tells it".to_owned(), such_as: "app.handler".to_owned() },
             runtime: Told::Not { why: "no file tells it".to_owned(), such_as: "python3.13".to_owned() },
-            architecture: Architecture::Amd64,
-            architecture_is_stated: false,
+            architecture: None,
             source: Told::Not { why: "no file tells it".to_owned(), such_as: "../src".to_owned() },
             lock: None,
             dockerfile: None,
             bases: BTreeMap::new(),
             layers: Vec::new(),
+            untold_layers: Vec::new(),
             timeout: None,
             memory: None,
             env: BTreeMap::new(),
+            origins: BTreeMap::new(),
+            places: BTreeMap::new(),
         }
+    }
+
+    /// The machine, Lambda's default where none is stated; nothing where one is stated and not told.
+    #[must_use]
+    pub fn machine(&self) -> Option<Architecture> {
+        self.architecture.as_ref().map_or(Some(Architecture::Amd64), |told| told.value().copied())
     }
 }

@@ -129,8 +129,8 @@ impl Folder {
 fn is_read(path: &str) -> bool {
     let name = name_of(path);
     let ending = name.rsplit_once('.').map_or("", |(_, ending)| ending);
-    matches!(ending, "yaml" | "yml" | "tf" | "py" | "toml" | "in" | "lock")
-        || (ending == "json" && name.contains("template"))
+    matches!(ending, "yaml" | "yml" | "tf" | "tfvars" | "py" | "toml" | "in" | "lock")
+        || (ending == "json" && (name.contains("template") || name.ends_with(".tfvars.json")))
         || (ending == "txt" && name.contains("requirements"))
         || matches!(name, "Pipfile" | "Pipfile.lock" | ".python-version" | ".gitignore")
         || is_dockerfile(name)
@@ -141,7 +141,8 @@ pub(crate) fn is_dockerfile(name: &str) -> bool {
     name == "Dockerfile" || name.starts_with("Dockerfile.") && !name.ends_with(".dockerignore")
 }
 
-fn is_made(name: &str) -> bool {
+/// Whether a folder is one that tools make, by its name.
+pub(crate) fn is_made(name: &str) -> bool {
     name.starts_with('.') || name.ends_with(".egg-info") || MADE.contains(&name)
 }
 
@@ -160,7 +161,7 @@ pub(crate) fn upwards(folder: &str) -> impl Iterator<Item = &str> {
     std::iter::successors(Some(folder), |folder| (!folder.is_empty()).then(|| parent(folder)))
 }
 
-fn join(folder: &str, name: &str) -> String {
+pub(crate) fn join(folder: &str, name: &str) -> String {
     if folder.is_empty() { name.to_owned() } else { format!("{folder}/{name}") }
 }
 

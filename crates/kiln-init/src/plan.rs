@@ -3,6 +3,7 @@
 use crate::artifact::{Artifact, Kind, Source, Told};
 use crate::dependencies;
 use crate::dockerfile::{self, Pin};
+use crate::existing::{Difference, differences, states, take_names};
 use crate::folder::Folder;
 use crate::handler::is_of_tests;
 use crate::reading::Reading;
@@ -58,8 +59,12 @@ pub struct InitPlan {
     pub files: Vec<PlannedFile>,
     /// What is there and stays as it is, relative to the workspace.
     pub kept: Vec<String>,
+    /// What manifests that stay as they are say otherwise than the project.
+    pub differences: Vec<Difference>,
     /// What was passed over, and why.
     pub remarks: Vec<String>,
+    /// The runtimes whose base is written here and is an image of a registry, each with that image.
+    pub from_registries: BTreeMap<String, String>,
     /// What would be in the files that are there.
     there: BTreeMap<String, Vec<u8>>,
 }
@@ -81,6 +86,7 @@ pub fn plan(root: &Path, options: &Options) -> Result<InitPlan, InitError> {
         });
         plan.kept = kept;
         let again: Vec<String> = again;
+        plan.differences.retain(|one| !again.contains(&one.path));
         plan.files.extend(again.into_iter().filter_map(|path| {
             let content = plan.there.get(&path)?.clone();
             Some(PlannedFile { path, content, appends: false, replaces: true })
@@ -99,13 +105,11 @@ fn of_folder(root: &Path, folder: &Folder, options: &Options) -> Result<InitPlan
             serverless::read(folder, path, text, &mut reading);
         } else if sam::is_template(path) {
             sam::read(folder, path, text, &mut reading);
-        } else if path.ends_with(".tf") {
+        } else if terraform::is_read(path) {
             modules.entry(crate::folder::parent(path)).or_default().push((path, text));
         }
     }
-    for files in modules.values() {
-        terraform::read(folder, files, &mut reading);
-    }
+    terraform::read(folder, &modules, &mut reading);
     let is_deployed = !reading.artifacts.is_empty();
     if !is_deployed {
         plain::read(folder, &mut reading);
@@ -123,7 +127,9 @@ fn of_folder(root: &Path, folder: &Folder, options: &Options) -> Result<InitPlan
             owned.iter().filter(|(name, _)| *name != artifact.name).map(|(_, path)| path.as_str()).collect();
         complete(folder, artifact, is_deployed, options, &others);
     }
-    layers(&mut artifacts, &mut remarks);
+    layers(&mut artifacts);
+    remarks.extend(not_taken(&artifacts, options));
+    take_names(folder, &mut artifacts, &mut remarks);
     artifacts.sort_by(|one, other| one.name.cmp(&other.name));
     let mut plan = written(folder, artifacts, remarks)?;
     // Whoever said it: names and texts of the project are in remarks, and nothing that a terminal acts on.
@@ -133,12 +139,41 @@ fn of_folder(root: &Path, folder: &Folder, options: &Options) -> Result<InitPlan
     Ok(plan)
 }
 
+/// That an option was not taken, because it is for what names none.
+fn not_taken(artifacts: &[Artifact], options: &Options) -> Vec<String> {
+    let own = |value: fn(&Artifact) -> Option<String>, given: &str| -> Vec<String> {
+        let of_one = |one: &Artifact| {
+            let own = value(one).filter(|own| own != given)?;
+            Some(format!("{} is for {own}", one.name))
+        };
+        artifacts.iter().filter_map(of_one).collect()
+    };
+    let runtime = |one: &Artifact| one.runtime.value().filter(|_| one.dockerfile.is_none()).cloned();
+    let architecture = |one: &Artifact| Some(one.architecture.as_ref()?.value()?.lambda().to_owned());
+    let mut remarks = Vec::new();
+    let mut say = |option: &str, given: &str, own: Vec<String>| {
+        if !own.is_empty() {
+            remarks.push(format!(
+                "{option} {given} is for what names none, and was not taken where the project says otherwise: {}",
+                own.join(", ")
+            ));
+        }
+    };
+    if let Some(given) = &options.runtime {
+        say("--runtime", given, own(runtime, given));
+    }
+    if let Some(given) = options.architecture.map(Architecture::lambda) {
+        say("--architecture", given, own(architecture, given));
+    }
+    remarks
+}
+
 /// Adds to an artifact what other files of the project say.
 fn complete(folder: &Folder, artifact: &mut Artifact, is_deployed: bool, options: &Options, others: &[&str]) {
-    if !artifact.architecture_is_stated
-        && let Some(architecture) = options.architecture
-    {
-        (artifact.architecture, artifact.architecture_is_stated) = (architecture, true);
+    let is_told = matches!(artifact.architecture, Some(Told::Is(_)));
+    if let Some(architecture) = options.architecture.filter(|_| !is_told) {
+        artifact.architecture = Some(Told::Is(architecture));
+        artifact.places.insert("target.architecture".to_owned(), "--architecture".to_owned());
     }
     if let Told::Is(source) = &mut artifact.source {
         let code = source.path.clone();
@@ -153,6 +188,7 @@ fn complete(folder: &Folder, artifact: &mut Artifact, is_deployed: bool, options
         && let Some(runtime) = &options.runtime
     {
         artifact.runtime = Told::Is(runtime.clone());
+        artifact.places.insert("target.runtime".to_owned(), "--runtime".to_owned());
     }
     if let Some(name) = artifact.runtime.value().filter(|name| Runtime::named(name).is_none()) {
         let why = format!("kiln knows no runtime `{}`", name.chars().take(60).collect::<String>());
@@ -195,39 +231,52 @@ fn leave_out(folder: &Folder, source: &mut Source, others: &[&str]) {
 }
 
 /// Holds the layers that functions name against those that there are.
-fn layers(artifacts: &mut [Artifact], remarks: &mut Vec<String>) {
+fn layers(artifacts: &mut [Artifact]) {
     let known: BTreeSet<ArtifactName> =
         artifacts.iter().filter(|one| one.kind == Kind::Layer).map(|one| one.name.clone()).collect();
-    let mut users: BTreeMap<ArtifactName, BTreeSet<(String, bool)>> = BTreeMap::new();
+    let mut users: BTreeMap<ArtifactName, Users> = BTreeMap::new();
     for artifact in artifacts.iter_mut().filter(|one| one.kind.is_function()) {
-        artifact.layers.retain(|layer| {
-            let is_known = known.contains(layer);
-            if !is_known {
-                remarks
-                    .push(format!("{}: its layer {layer} has no code here, and was left out", artifact.name));
-            }
-            is_known
-        });
-        if let Some(runtime) = artifact.runtime.value() {
-            let target = (runtime.clone(), artifact.architecture == Architecture::Arm64);
-            artifact.layers.iter().for_each(|layer| {
-                users.entry(layer.clone()).or_default().insert(target.clone());
-            });
+        let (known, unknown): (Vec<_>, Vec<_>) =
+            std::mem::take(&mut artifact.layers).into_iter().partition(|layer| known.contains(layer));
+        artifact.layers = known;
+        artifact.untold_layers.extend(
+            unknown
+                .into_iter()
+                .map(|layer| format!("its layer {layer}, of {}, has no code here", artifact.stated_by)),
+        );
+        for layer in &artifact.layers {
+            let users = users.entry(layer.clone()).or_default();
+            users.runtimes.extend(artifact.runtime.value().cloned());
+            users.machines.insert(artifact.machine());
         }
     }
     // A layer is for what its functions are for, if that is one thing.
     for layer in artifacts.iter_mut().filter(|one| one.kind == Kind::Layer) {
-        let targets = users.get(&layer.name).into_iter().flatten().collect::<Vec<_>>();
-        if let [(runtime, is_arm)] = targets.as_slice() {
-            if layer.runtime.value().is_none() {
-                layer.runtime = Told::Is(runtime.clone());
-            }
-            if !layer.architecture_is_stated {
-                layer.architecture = if *is_arm { Architecture::Arm64 } else { Architecture::Amd64 };
-                layer.architecture_is_stated = true;
-            }
+        let Some(users) = users.get(&layer.name) else { continue };
+        if layer.runtime.value().is_none()
+            && let Some(runtime) = users.runtimes.first().filter(|_| users.runtimes.len() == 1)
+        {
+            layer.runtime = Told::Is(runtime.clone());
         }
+        if layer.architecture.as_ref().is_some_and(|told| told.value().is_some()) {
+            continue;
+        }
+        let not = |why: &str| Told::Not { why: why.to_owned(), such_as: "x86_64".to_owned() };
+        let machines: Vec<Option<Architecture>> = users.machines.iter().copied().collect();
+        layer.architecture = Some(match machines.as_slice() {
+            [Some(one)] => Told::Is(*one),
+            [None] => not("the architecture of its functions is not told"),
+            _ => not("its functions are not all for one architecture that is told"),
+        });
     }
+}
+
+/// What the functions that a layer is deployed with are for.
+#[derive(Default)]
+struct Users {
+    runtimes: BTreeSet<String>,
+    /// None for one that is stated and not told.
+    machines: BTreeSet<Option<Architecture>>,
 }
 
 fn written(folder: &Folder, artifacts: Vec<Artifact>, remarks: Vec<String>) -> Result<InitPlan, InitError> {
@@ -254,7 +303,9 @@ fn written(folder: &Folder, artifacts: Vec<Artifact>, remarks: Vec<String>) -> R
             }
             for image in images {
                 if let Pin::Base { name, reference } = dockerfile::pin(&image) {
-                    let platform = Platform { architecture: artifact.architecture };
+                    let platforms: Vec<String> =
+                        platforms(&artifact).map(|platform| format!("\"{platform}\"")).collect();
+                    let platforms = platforms.join(", ");
                     let name = if bases.contains_key(&name) { format!("{name}-image") } else { name };
                     let meant = match reference == image {
                         true => String::new(),
@@ -264,7 +315,7 @@ fn written(folder: &Folder, artifacts: Vec<Artifact>, remarks: Vec<String>) -> R
                         ),
                     };
                     let text = format!(
-                        "# What {file} starts from.\n{meant}kind = \"registry\"\nplatforms = [\"{platform}\"]\n\n[registry]\nreference = {}\n",
+                        "# What {file} starts from.\n{meant}kind = \"registry\"\nplatforms = [{platforms}]\n\n[registry]\nreference = {}\n",
                         quoted(&reference)
                     );
                     files.insert(format!("images/{name}.toml"), text.into_bytes());
@@ -274,16 +325,34 @@ fn written(folder: &Folder, artifacts: Vec<Artifact>, remarks: Vec<String>) -> R
         } else if let (Some(base), Some(runtime)) =
             (base_of(&artifact), artifact.runtime.value().and_then(|name| Runtime::named(name)))
         {
-            let platform = Platform { architecture: artifact.architecture };
-            bases.entry(base).or_insert_with(|| (runtime, BTreeSet::new())).1.insert(platform);
+            bases.entry(base).or_insert_with(|| (runtime, BTreeSet::new())).1.extend(platforms(&artifact));
         }
-        plan.found.push(found(&artifact));
-        files.insert(format!("manifests/{}.toml", artifact.name), manifest(&artifact).into_bytes());
+        let mut found = found(&artifact);
+        let path = format!("manifests/{}.toml", artifact.name);
+        if let Some(there) = folder.text(&path) {
+            plan.differences.extend(differences(&artifact, &path, there));
+            // Somebody told it there.
+            found.untold.retain(|line| !line.split_once(": ").is_some_and(|(key, _)| states(there, key)));
+        }
+        plan.found.push(found);
+        files.insert(path, manifest(&artifact).into_bytes());
     }
     for (name, (runtime, platforms)) in bases {
-        let platforms: Vec<Platform> = platforms.into_iter().collect();
+        let is_arm_alone = !platforms.contains(&Platform { architecture: Architecture::Amd64 });
+        let platforms: Vec<Platform> = match is_arm_alone {
+            true => BOTH.map(|architecture| Platform { architecture }).to_vec(),
+            false => platforms.into_iter().collect(),
+        };
         let known = known_base(runtime, &platforms).ok_or_else(|| InitError::NoBase(runtime.name.clone()))?;
-        files.insert(format!("images/{name}.toml"), known.text.into_bytes());
+        let text = match is_arm_alone {
+            true => known.text.replacen("platforms = ", &format!("{WHY_BOTH}platforms = "), 1),
+            false => known.text,
+        };
+        let path = format!("images/{name}.toml");
+        if let Some(reference) = known.reference.filter(|_| !folder.has_file(&path)) {
+            plan.from_registries.insert(runtime.name.clone(), reference);
+        }
+        files.insert(path, text.into_bytes());
         if let Some((path, keys)) = known.keyring {
             files.insert(path.to_owned(), keys.to_vec());
         }
@@ -302,12 +371,25 @@ fn written(folder: &Folder, artifacts: Vec<Artifact>, remarks: Vec<String>) -> R
     Ok(plan)
 }
 
+/// Every architecture of Lambda.
+const BOTH: [Architecture; 2] = [Architecture::Amd64, Architecture::Arm64];
+/// Why a base is for both, where all that is built on it is for arm64.
+const WHY_BOTH: &str = "# Its functions are for arm64. The other platform tells what its Python is like where an engine runs no programs of\n# arm64; see docs/python.md.\n";
+
+/// The platforms that an artifact's base is for: both, where the architecture is stated and not told.
+fn platforms(artifact: &Artifact) -> impl Iterator<Item = Platform> + use<> {
+    let machine = artifact.machine();
+    BOTH.into_iter()
+        .filter(move |one| machine.is_none_or(|machine| machine == *one))
+        .map(|architecture| Platform { architecture })
+}
+
 /// What git is told to leave alone, unless it is.
 fn ignored(folder: &Folder) -> Option<PlannedFile> {
     let there = folder.text(".gitignore");
     let is_named =
         |name: &str| there.unwrap_or_default().lines().any(|line| line.trim().trim_matches('/') == name);
-    let lines: Vec<String> = [".kiln", "dist"]
+    let lines: Vec<String> = [".kiln", "dist", "restored"]
         .into_iter()
         .filter(|name| !is_named(name))
         .map(|name| format!("/{name}/\n"))
@@ -317,8 +399,10 @@ fn ignored(folder: &Folder) -> Option<PlannedFile> {
     }
     let break_before =
         if there.is_some_and(|text| !text.is_empty() && !text.ends_with('\n')) { "\n" } else { "" };
-    let content =
-        format!("{break_before}# kiln: what it builds, and its history on this machine\n{}", lines.concat());
+    let content = format!(
+        "{break_before}# kiln: what it builds and gives back, and its history on this machine\n{}",
+        lines.concat()
+    );
     Some(PlannedFile {
         path: ".gitignore".to_owned(),
         content: content.into_bytes(),
@@ -341,6 +425,8 @@ fn found(artifact: &Artifact) -> Found {
         one("handler", why(&artifact.handler).filter(|_| artifact.kind.is_function()));
         one("source", why(&artifact.source));
     }
+    one("architecture", artifact.architecture.as_ref().and_then(why));
+    artifact.untold_layers.iter().for_each(|layer| one("layers", Some(layer)));
     Found {
         artifact: artifact.name.clone(),
         kind: artifact.kind.as_str(),

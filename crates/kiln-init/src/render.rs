@@ -11,7 +11,7 @@ pub(crate) fn quoted(text: &str) -> String {
 }
 
 /// A path of the workspace, relative to `manifests/`.
-fn relative(path: &str) -> String {
+pub(crate) fn relative(path: &str) -> String {
     match (path, path.strip_prefix("manifests/")) {
         ("", _) => "..".to_owned(),
         (_, Some(below)) => below.to_owned(),
@@ -38,7 +38,7 @@ pub(crate) fn base_of(artifact: &Artifact) -> Option<String> {
 pub fn manifest(artifact: &Artifact) -> String {
     let mut text = format!("# {}.\nkind = \"{}\"\n", comment(&artifact.stated_by), artifact.kind.as_str());
     let told = |key: &str, value: &Told<String>| match value {
-        Told::Is(value) => format!("{key} = {}\n", quoted(value)),
+        Told::Is(value) => format!("{key} = {}{}\n", quoted(value), origin(artifact, key)),
         Told::Not { why, such_as } => format!("# {}:\n# {key} = {}\n", comment(why), quoted(such_as)),
     };
     if artifact.dockerfile.is_none() {
@@ -58,20 +58,20 @@ pub fn manifest(artifact: &Artifact) -> String {
             text += &told("handler", &artifact.handler);
         }
     }
-    if !artifact.layers.is_empty() {
-        let names: Vec<String> = artifact.layers.iter().map(ToString::to_string).collect();
-        let _ = writeln!(text, "layers = [{}]", list(&names));
-    }
+    layers(&mut text, artifact);
     text += "\n[target]\n";
     if matches!(artifact.kind, Kind::Zip | Kind::Layer) {
         text += &told("runtime", &artifact.runtime);
     }
-    let architecture = match artifact.architecture {
-        Architecture::Amd64 => "x86_64",
-        Architecture::Arm64 => "arm64",
+    let is = |architecture: Architecture| format!("architecture = \"{}\"", architecture.lambda());
+    text += &match &artifact.architecture {
+        Some(Told::Is(one)) => format!("{}{}\n", is(*one), origin(artifact, "architecture")),
+        Some(Told::Not { why, .. }) => {
+            format!("# {}:\n# {}   # or \"arm64\"\n", comment(why), is(Architecture::Amd64))
+        }
+        None if artifact.kind == Kind::Image => format!("{}   # or \"arm64\"\n", is(Architecture::Amd64)),
+        None => format!("{}   # Lambda's default; or \"arm64\"\n", is(Architecture::Amd64)),
     };
-    let default = if artifact.architecture_is_stated { "" } else { "   # Lambda's default; or \"arm64\"" };
-    let _ = writeln!(text, "architecture = \"{architecture}\"{default}");
     if let Some((file, context)) = &artifact.dockerfile {
         let _ = write!(text, "\n[dockerfile]\npath = {}\n", quoted(&relative(file)));
         if context != crate::folder::parent(file) {
@@ -99,10 +99,40 @@ pub fn manifest(artifact: &Artifact) -> String {
     text
 }
 
+/// Where a key's value is from, as a comment behind it, if the file names something else in its place.
+fn origin(artifact: &Artifact, key: &str) -> String {
+    artifact.origins.get(key).map(|from| format!("   # {}", comment(from))).unwrap_or_default()
+}
+
+fn layers(text: &mut String, artifact: &Artifact) {
+    let mut names: Vec<String> = artifact.layers.iter().map(ToString::to_string).collect();
+    if !names.is_empty() {
+        let _ = writeln!(text, "layers = [{}]", list(&names));
+    }
+    if artifact.untold_layers.is_empty() {
+        return;
+    }
+    for layer in &artifact.untold_layers {
+        let _ = writeln!(text, "# {}.", comment(layer));
+    }
+    names.push("NAME".to_owned());
+    let _ = write!(
+        text,
+        "# To have it here, too, make an artifact of its files (kiln new artifact NAME --kind layer) and name that. Until then the\n\
+         # function is built and checked without it, and kiln export does not list it:\n# layers = [{}]\n",
+        list(&names)
+    );
+}
+
 fn source(text: &mut String, artifact: &Artifact) {
     match &artifact.source {
         Told::Is(source) => {
-            let _ = write!(text, "\n[source]\npath = {}\n", quoted(&relative(&source.path)));
+            let _ = write!(
+                text,
+                "\n[source]\npath = {}{}\n",
+                quoted(&relative(&source.path)),
+                origin(artifact, "source")
+            );
             if !source.include.is_empty() {
                 let _ = writeln!(text, "include = [{}]", list(&source.include));
             }
@@ -127,12 +157,12 @@ fn check(text: &mut String, artifact: &Artifact) {
     }
     *text += "\n[check]\n";
     if let Some(seconds) = timeout {
-        let _ = writeln!(text, "timeout = \"{seconds} s\"");
+        let _ = writeln!(text, "timeout = \"{seconds} s\"{}", origin(artifact, "timeout"));
     }
     if let Some(megabytes) = memory {
-        let _ = writeln!(text, "memory = \"{megabytes} MB\"");
+        let _ = writeln!(text, "memory = \"{megabytes} MB\"{}", origin(artifact, "memory"));
     }
-    let (mut known, mut named, mut unknown) = (Vec::new(), Vec::new(), Vec::new());
+    let (mut known, mut named, mut given, mut unknown) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
     for (name, value) in &artifact.env {
         match value {
             Variable::Is(value) => known.push(format!("{} = {}", quoted(name), quoted(value))),
@@ -140,6 +170,7 @@ fn check(text: &mut String, artifact: &Artifact) {
                 known.push(format!("{} = {}", quoted(name), quoted(value)));
                 named.push(comment(name));
             }
+            Variable::Given(by) => given.push((comment(name), comment(by))),
             Variable::Unknown => unknown.push(comment(name)),
         }
     }
@@ -150,16 +181,22 @@ fn check(text: &mut String, artifact: &Artifact) {
             named.join(", ")
         );
     }
+    for (name, by) in &given {
+        let _ = writeln!(
+            text,
+            "# {by}: it may be a secret, and is not copied; the code may need a value in order to be imported: {name}"
+        );
+    }
     if !unknown.is_empty() {
         let _ = writeln!(
             text,
-            "# Made when it is deployed; the code may need a value in order to be imported: {}",
+            "# Made or given when it is deployed; the code may need a value in order to be imported: {}",
             unknown.join(", ")
         );
     }
     if !known.is_empty() {
         let _ = writeln!(text, "env = {{ {} }}", known.join(", "));
-    } else if !unknown.is_empty() {
-        let _ = writeln!(text, "# env = {{ {} = \"…\" }}", quoted(&unknown[0]));
+    } else if let Some(first) = given.iter().map(|(name, _)| name).chain(&unknown).next() {
+        let _ = writeln!(text, "# env = {{ {} = \"…\" }}", quoted(first));
     }
 }

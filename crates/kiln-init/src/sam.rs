@@ -4,8 +4,8 @@ use crate::artifact::{Artifact, Kind, Source, Told, Variable};
 use crate::folder::{Folder, name_of, parent, resolve};
 use crate::handler::artifact_name;
 use crate::reading::Reading;
+use crate::stated::{Origins, Stated, code, runtime_of_layer};
 use crate::yaml::Yaml;
-use kiln_record::Architecture;
 
 /// Whether a file is a template, by its name; its content says the rest.
 pub(crate) fn is_template(path: &str) -> bool {
@@ -50,20 +50,74 @@ impl Resource<'_> {
         self.properties.get(key).or_else(|| self.globals?.get(key))
     }
 
-    fn text(&self, key: &str) -> Option<&str> {
-        self.property(key).and_then(Yaml::text)
+    fn stated(&self, key: &str) -> Stated {
+        self.property(key).map_or(Stated::Nothing, |value| self.stated_by(value))
     }
 
-    /// The key, if it is there and not a text that is written out.
-    fn told(&self, key: &str, such_as: &str) -> Told<String> {
-        match (self.property(key), self.text(key)) {
-            (_, Some(text)) => Told::Is(text.to_owned()),
-            (Some(_), None) => Told::Not {
-                why: format!("{key} in {} is made when it is deployed", self.path),
-                such_as: such_as.to_owned(),
+    /// What a value says: a text, or the default of a parameter that is named in its place.
+    fn stated_by(&self, value: &Yaml) -> Stated {
+        if let Some(text) = value.text() {
+            return Stated::Text(text.to_owned(), None);
+        }
+        let told = match (value.reference(), value.substituted()) {
+            (Some(name), _) => self.default_of(name).map(|default| (default.to_owned(), vec![name])),
+            (None, Some(text)) => self.filled_in(text),
+            (None, None) => None,
+        };
+        told.map_or(Stated::Later, |(text, names)| {
+            let defaults: Vec<String> = names.iter().map(|name| format!("the Default of {name}")).collect();
+            Stated::Text(text, Some(format!("{} in {}", defaults.join(" and "), self.path)))
+        })
+    }
+
+    /// The default of a parameter, unless that is the name of something that is looked up, or the settings of a deployment
+    /// beside the template give another.
+    fn default_of(&self, name: &str) -> Option<&str> {
+        let parameter = self.template.at(&["Parameters", name])?;
+        let is_looked_up =
+            parameter.get("Type").and_then(Yaml::text).is_some_and(|kind| kind.starts_with("AWS::SSM::"));
+        let settings = resolve(parent(self.path), "samconfig.toml")?;
+        let is_given = self.folder.text(&settings).is_some_and(|text| overrides(text, name));
+        parameter.get("Default").and_then(Yaml::text).filter(|_| !is_looked_up && !is_given)
+    }
+
+    /// What `!Sub` makes of parameters with a default, and the names of these.
+    fn filled_in<'t>(&self, text: &'t str) -> Option<(String, Vec<&'t str>)> {
+        let (mut filled, mut names, mut rest) = (String::new(), Vec::new(), text);
+        while let Some((before, after)) = rest.split_once("${") {
+            let (name, after) = after.split_once('}')?;
+            filled.push_str(before);
+            filled.push_str(self.default_of(name)?);
+            names.push(name);
+            rest = after;
+        }
+        filled.push_str(rest);
+        Some((filled, names))
+    }
+
+    /// The one architecture that the template has for it. Two that a layer is compatible with choose none.
+    fn architecture(&self, kind: Kind) -> Stated {
+        let stated = match kind {
+            Kind::Layer => self.properties.get("CompatibleArchitectures"),
+            _ => self.property("Architectures"),
+        };
+        match stated {
+            None => Stated::Nothing,
+            Some(Yaml::List(list)) => match list.as_slice() {
+                [one] => self.stated_by(one),
+                [] => Stated::Nothing,
+                _ if kind == Kind::Layer => Stated::Nothing,
+                _ => Stated::Later,
             },
-            (None, None) => {
-                Told::Not { why: format!("{} has no {key}", self.path), such_as: such_as.to_owned() }
+            Some(value) => self.stated_by(value),
+        }
+    }
+
+    /// Notes where keys of a manifest are stated, each by its property's name.
+    fn note(&self, artifact: &mut Artifact, keys: &[(&str, &str)]) {
+        for (key, name) in keys {
+            if let Some((_, line)) = self.property(name).and_then(Yaml::first) {
+                artifact.places.insert((*key).to_owned(), format!("{}:{line}", self.path));
             }
         }
     }
@@ -71,14 +125,10 @@ impl Resource<'_> {
     fn start(&self, kind: Kind, reading: &mut Reading) -> Option<Artifact> {
         let name = reading.named(self.path, artifact_name(self.id))?;
         let mut artifact = Artifact::new(name, kind, format!("{} in {}", self.id, self.path));
-        let architectures = match kind {
-            Kind::Layer => self.properties.get("CompatibleArchitectures"),
-            _ => self.property("Architectures"),
-        };
-        if let Some([one]) = architectures.map(Yaml::items)
-            && let Some(architecture) = one.text().and_then(architecture)
-        {
-            (artifact.architecture, artifact.architecture_is_stated) = (architecture, true);
+        let key = if kind == Kind::Layer { "CompatibleArchitectures" } else { "Architectures" };
+        artifact.architecture = self.architecture(kind).architecture(key, self.path, &mut artifact.origins);
+        if artifact.architecture.is_some() {
+            self.note(&mut artifact, &[("target.architecture", key)]);
         }
         Some(artifact)
     }
@@ -88,40 +138,66 @@ impl Resource<'_> {
         if self.properties.get("InlineCode").is_some() || self.properties.at(&["Code", "ZipFile"]).is_some() {
             return reading.remark(format!("{stated}: its code is in the template, and no artifact"));
         }
-        if self.text("PackageType") == Some("Image") {
+        if self.stated("PackageType").text() == Some("Image") {
             return self.image(&stated, reading);
         }
-        let runtime = self.told("Runtime", "python3.13");
-        if let Some(name) = runtime.value().filter(|name| !name.starts_with("python")) {
+        let runtime = self.stated("Runtime");
+        if let Some(name) = runtime.text().filter(|name| !name.starts_with("python")) {
             return reading.remark(format!("{stated}: `{name}` is no Python, and was passed over"));
         }
         let Some(mut artifact) = self.start(Kind::Zip, reading) else { return };
-        artifact.runtime = runtime;
-        artifact.handler = self.told("Handler", "app.handler");
+        artifact.runtime = runtime.told("runtime", "Runtime", self.path, &mut artifact.origins);
+        artifact.handler =
+            self.stated("Handler").told("handler", "Handler", self.path, &mut artifact.origins);
         let code = match kind {
             "AWS::Serverless::Function" => self.property("CodeUri"),
             _ => self.properties.get("Code"),
         };
-        artifact.source = self.code(code);
-        artifact.timeout = self.property("Timeout").and_then(Yaml::number);
-        artifact.memory = self.property("MemorySize").and_then(Yaml::number);
+        artifact.source = self.code(code, &mut artifact.origins);
+        // Lambda's own defaults, by the reference of AWS::Lambda::Function.
+        let origins = &mut artifact.origins;
+        artifact.timeout = self.stated("Timeout").number("timeout", 3, "Lambda", origins);
+        artifact.memory = self.stated("MemorySize").number("memory", 128, "Lambda", origins);
+        let keys = [
+            ("target.runtime", "Runtime"),
+            ("handler", "Handler"),
+            ("source.path", if kind == "AWS::Serverless::Function" { "CodeUri" } else { "Code" }),
+            ("layers", "Layers"),
+            ("check.timeout", "Timeout"),
+            ("check.memory", "MemorySize"),
+        ];
+        self.note(&mut artifact, &keys);
         for environment in
             [self.globals.and_then(|globals| globals.get("Environment")), self.properties.get("Environment")]
         {
             let variables = environment.and_then(|environment| environment.get("Variables"));
             for (name, value) in variables.map(Yaml::entries).unwrap_or_default() {
                 artifact.env.insert(name.clone(), self.variable(value));
+                if let Some((_, line)) = value.first() {
+                    artifact.places.insert(format!("check.env.{name}"), format!("{}:{line}", self.path));
+                }
             }
         }
-        for layer in self.property("Layers").map(Yaml::items).unwrap_or_default() {
-            match layer.reference().and_then(|id| artifact_name(id).ok()) {
-                Some(name) => artifact.layers.push(name),
-                None => reading.remark(format!(
-                    "{stated}: one of its layers is not in the template; what it brings is not known here"
-                )),
+        match self.property("Layers") {
+            None => {}
+            Some(Yaml::List(layers)) => {
+                layers.iter().for_each(|layer| self.deployed_with(layer, &mut artifact))
             }
+            Some(other) => self.deployed_with(other, &mut artifact),
         }
         reading.add(artifact);
+    }
+
+    /// Adds a layer of the template to a function, or that it is none of it.
+    fn deployed_with(&self, layer: &Yaml, artifact: &mut Artifact) {
+        let is_here = |id: &str| {
+            let kind = self.template.at(&["Resources", id, "Type"]).and_then(Yaml::text);
+            kind.is_some_and(|kind| kind.ends_with("::LayerVersion"))
+        };
+        match layer.reference().filter(|id| is_here(id)).and_then(|id| artifact_name(id).ok()) {
+            Some(name) => artifact.layers.push(name),
+            None => artifact.untold_layers.push(untold_layer(layer, self.path)),
+        }
     }
 
     /// What a variable of the environment is.
@@ -129,13 +205,33 @@ impl Resource<'_> {
         if let Some(text) = value.text() {
             return Variable::Is(text.to_owned());
         }
+        if let Some((text, _)) = value.substituted().and_then(|text| self.filled_in(text)) {
+            return Variable::Is(text);
+        }
         let Some(name) = value.reference() else { return Variable::Unknown };
         let default = self.template.at(&["Parameters", name, "Default"]).and_then(Yaml::text);
         match (default, self.template.at(&["Resources", name])) {
             (Some(default), _) => Variable::Is(default.to_owned()),
-            (None, Some(_)) => Variable::Named(name.to_owned()),
+            (None, Some(resource)) => match self.name_of(resource) {
+                Some(stated) => Variable::Is(stated),
+                None => Variable::Named(name.to_owned()),
+            },
             (None, None) => Variable::Unknown,
         }
+    }
+
+    /// The name that a resource states, where a reference to it gives its name.
+    fn name_of(&self, resource: &Yaml) -> Option<String> {
+        let kind = resource.get("Type")?.text()?;
+        let key = match kind.rsplit("::").next()? {
+            "Table" | "SimpleTable" => "TableName",
+            "Bucket" => "BucketName",
+            "Function" => "FunctionName",
+            "LogGroup" => "LogGroupName",
+            "Stream" => "Name",
+            _ => return None,
+        };
+        Some(self.stated_by(resource.at(&["Properties", key])?).text()?.to_owned())
     }
 
     fn image(&self, stated: &str, reading: &mut Reading) {
@@ -154,20 +250,15 @@ impl Resource<'_> {
 
     fn layer(&self, kind: &str, reading: &mut Reading) {
         let Some(mut artifact) = self.start(Kind::Layer, reading) else { return };
-        artifact.runtime = match self.properties.get("CompatibleRuntimes").map(Yaml::items) {
-            Some([one]) if one.text().is_some_and(|name| name.starts_with("python")) => {
-                Told::Is(one.text().unwrap_or_default().to_owned())
-            }
-            _ => Told::Not {
-                why: format!("{} does not name one runtime for it", self.path),
-                such_as: "python3.13".to_owned(),
-            },
-        };
+        let runtimes = self.properties.get("CompatibleRuntimes").map(Yaml::items).unwrap_or_default();
+        let runtimes: Vec<Stated> = runtimes.iter().map(|name| self.stated_by(name)).collect();
+        artifact.runtime = runtime_of_layer(&runtimes, self.path, &mut artifact.origins);
+        self.note(&mut artifact, &[("target.runtime", "CompatibleRuntimes")]);
         let content = match kind {
             "AWS::Serverless::LayerVersion" => self.properties.get("ContentUri"),
             _ => self.properties.get("Content"),
         };
-        artifact.source = self.code(content);
+        artifact.source = self.code(content, &mut artifact.origins);
         // A manifest names what goes below python/; a folder as SAM has it brings that itself.
         if let Told::Is(source) = &mut artifact.source {
             let python = format!("{}/python", source.path);
@@ -178,31 +269,55 @@ impl Resource<'_> {
         reading.add(artifact);
     }
 
-    fn code(&self, code: Option<&Yaml>) -> Told<Source> {
-        let not = |why: String| Told::Not { why, such_as: "../src".to_owned() };
-        let text = match code {
-            None => ".",
-            Some(code) => match code.text() {
-                Some(text) => text,
-                None => return not(format!("the code in {} is no folder that is written out", self.path)),
-            },
+    fn code(&self, value: Option<&Yaml>, origins: &mut Origins) -> Told<Source> {
+        let stated = value.map_or(Stated::Text(".".to_owned(), None), |value| self.stated_by(value));
+        let Stated::Text(text, by) = stated else {
+            return Told::Not {
+                why: format!("the code in {} is no folder that is written out", self.path),
+                such_as: "../src".to_owned(),
+            };
         };
-        match resolve(parent(self.path), text).filter(|path| self.folder.has_folder(path)) {
-            Some(path) => Told::Is(Source { path, include: Vec::new(), exclude: Vec::new() }),
-            None => not(format!(
-                "`{}` in {} is no folder here",
-                text.chars().take(200).collect::<String>(),
-                self.path
-            )),
-        }
+        origins.extend(by.map(|by| ("source", by)));
+        code(self.folder, self.path, &text)
     }
 }
 
-/// The architecture of Lambda's name for it.
-pub(crate) fn architecture(text: &str) -> Option<Architecture> {
-    match text {
-        "x86_64" => Some(Architecture::Amd64),
-        "arm64" => Some(Architecture::Arm64),
-        _ => None,
+/// Whether the settings of `sam deploy` give a parameter: `NAME=…` or `ParameterKey=NAME,…`.
+fn overrides(settings: &str, name: &str) -> bool {
+    let is_of_name = |c: char| c.is_ascii_alphanumeric();
+    settings.match_indices(name).any(|(start, _)| {
+        let (before, after) = (&settings[..start], &settings[start + name.len()..]);
+        let is_whole = !before.ends_with(is_of_name) && !after.starts_with(is_of_name);
+        let after = after.trim_start_matches(['"', '\\', ' ']);
+        is_whole && (after.starts_with('=') || before.ends_with("ParameterKey="))
+    })
+}
+
+/// That a function's layer has no code in the project, with the place where it is named.
+pub(crate) fn untold_layer(layer: &Yaml, path: &str) -> String {
+    match layer.first() {
+        Some((text, line)) => {
+            let text: String = text.chars().take(120).collect();
+            format!("its layer {text} in {path}:{line} has no code here; what it brings is not known")
+        }
+        None => format!("one of its layers in {path} has no code here; what it brings is not known"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn settings_of_a_deployment_give_parameters() {
+        for (settings, expected) in [
+            ("parameter_overrides = \"Arch=arm64 Stage=dev\"", true),
+            ("parameter_overrides = [\"Stage=dev\", \"Arch=arm64\"]", true),
+            ("parameter_overrides = \"ParameterKey=Arch,ParameterValue=arm64\"", true),
+            ("parameter_overrides = \"MyArch=arm64 ArchOf=x\"", false),
+            ("stack_name = \"Arch\"", false),
+        ] {
+            assert_eq!(overrides(settings, "Arch"), expected, "{settings}");
+        }
     }
 }

@@ -17,20 +17,27 @@ pub(crate) enum Yaml {
         plain: bool,
         /// Such as `Ref` or `GetAtt`.
         tag: Option<String>,
+        /// Where it is in the file.
+        line: usize,
     },
     List(Vec<Yaml>),
     Map(Vec<(String, Yaml)>),
-    /// A list or map with a tag of CloudFormation, an alias, or a key that is no text.
-    Other,
+    /// A list or map with a tag of CloudFormation, or an alias.
+    Other {
+        /// How it begins, such as `!If …`; nothing if the file is empty.
+        text: String,
+        /// Where it is in the file.
+        line: usize,
+    },
 }
 
 impl Yaml {
     /// The first document of a text.
     pub(crate) fn parse(text: &str) -> Result<Self, String> {
-        let mut open: Vec<(Open, bool)> = Vec::new();
+        let mut open: Vec<(Open, Option<String>, usize)> = Vec::new();
         let mut values = 0;
         for event in Parser::new_from_str(text) {
-            let (event, _) = event.map_err(|error| {
+            let (event, span) = event.map_err(|error| {
                 format!(
                     "line {}: {}",
                     error.marker().line(),
@@ -45,22 +52,24 @@ impl Yaml {
                         .map(Cow::into_owned)
                         .filter(|tag| !tag.is_yaml_core_schema())
                         .map(|tag| tag.suffix),
+                    line: span.start.line(),
                 },
-                Event::Alias(_) => Self::Other,
+                Event::Alias(_) => Self::Other { text: "an alias".to_owned(), line: span.start.line() },
                 Event::SequenceStart(_, tag) => {
-                    open.push((Open::List(Vec::new()), is_function(tag.as_deref())));
+                    open.push((Open::List(Vec::new()), function(tag.as_deref()), span.start.line()));
                     Self::bounded(&open)?;
                     continue;
                 }
                 Event::MappingStart(_, tag) => {
-                    open.push((Open::Map(Vec::new(), None), is_function(tag.as_deref())));
+                    open.push((Open::Map(Vec::new(), None), function(tag.as_deref()), span.start.line()));
                     Self::bounded(&open)?;
                     continue;
                 }
                 Event::SequenceEnd | Event::MappingEnd => match open.pop() {
-                    Some((_, true)) | None => Self::Other,
-                    Some((Open::List(list), false)) => Self::List(list),
-                    Some((Open::Map(map, _), false)) => Self::Map(map),
+                    Some((_, Some(text), line)) => Self::Other { text, line },
+                    Some((Open::List(list), None, _)) => Self::List(list),
+                    Some((Open::Map(map, _), None, _)) => Self::Map(map),
+                    None => continue,
                 },
                 Event::Nothing
                 | Event::StreamStart
@@ -74,8 +83,8 @@ impl Yaml {
             }
             match open.last_mut() {
                 None => return Ok(value),
-                Some((Open::List(list), _)) => list.push(value),
-                Some((Open::Map(map, key), _)) => match key.take() {
+                Some((Open::List(list), ..)) => list.push(value),
+                Some((Open::Map(map, key), ..)) => match key.take() {
                     Some(key) => map.push((key, value)),
                     None => {
                         *key = Some(match value {
@@ -86,10 +95,10 @@ impl Yaml {
                 },
             }
         }
-        Ok(Self::Other)
+        Ok(Self::Other { text: String::new(), line: 1 })
     }
 
-    fn bounded(open: &[(Open, bool)]) -> Result<(), String> {
+    fn bounded(open: &[(Open, Option<String>, usize)]) -> Result<(), String> {
         match open.len() > DEEPEST {
             true => Err(format!("its values are more than {DEEPEST} deep in each other")),
             false => Ok(()),
@@ -110,7 +119,7 @@ impl Yaml {
     /// The text that is written there, in which no function has a say.
     pub(crate) fn text(&self) -> Option<&str> {
         match self {
-            Self::Scalar { text, plain, tag: None }
+            Self::Scalar { text, plain, tag: None, .. }
                 if !(*plain && matches!(text.as_str(), "" | "~" | "null")) =>
             {
                 Some(text)
@@ -119,16 +128,32 @@ impl Yaml {
         }
     }
 
-    /// The same as a whole number.
-    pub(crate) fn number(&self) -> Option<u32> {
-        self.text()?.parse().ok()
-    }
-
     /// The logical name in `!Ref NAME` and `Ref: NAME`.
     pub(crate) fn reference(&self) -> Option<&str> {
         match self {
             Self::Scalar { text, tag: Some(tag), .. } if tag == "Ref" => Some(text),
             _ => self.get("Ref")?.text(),
+        }
+    }
+
+    /// The text of `!Sub TEXT` and `Fn::Sub: TEXT`.
+    pub(crate) fn substituted(&self) -> Option<&str> {
+        match self {
+            Self::Scalar { text, tag: Some(tag), .. } if tag == "Sub" => Some(text),
+            _ => self.get("Fn::Sub")?.text(),
+        }
+    }
+
+    /// The first text in it, as it is written, with its line.
+    pub(crate) fn first(&self) -> Option<(String, usize)> {
+        match self {
+            Self::Scalar { text, tag, line, .. } => {
+                let function = tag.as_ref().map(|tag| format!("!{tag} ")).unwrap_or_default();
+                Some((format!("{function}{text}"), *line))
+            }
+            Self::List(list) => list.iter().find_map(Self::first),
+            Self::Map(map) => map.iter().find_map(|(_, value)| value.first()),
+            Self::Other { text, line } => (!text.is_empty()).then(|| (text.clone(), *line)),
         }
     }
 
@@ -155,9 +180,9 @@ enum Open {
     Map(Vec<(String, Yaml)>, Option<String>),
 }
 
-/// Whether a list or map is what a function of CloudFormation is called with.
-fn is_function(tag: Option<&saphyr_parser::Tag>) -> bool {
-    tag.is_some_and(|tag| !tag.is_yaml_core_schema())
+/// How a call of a function of CloudFormation begins, if a list or map is what it is called with.
+fn function(tag: Option<&saphyr_parser::Tag>) -> Option<String> {
+    tag.filter(|tag| !tag.is_yaml_core_schema()).map(|tag| format!("!{} …", tag.suffix))
 }
 
 #[cfg(test)]
@@ -171,10 +196,12 @@ mod tests {
         assert_eq!(yaml.get("A").unwrap().reference(), Some("Table"));
         assert_eq!(yaml.get("A").unwrap().text(), None);
         assert_eq!(yaml.get("B").unwrap().text(), None);
-        assert_eq!(yaml.get("C"), Some(&Yaml::Other));
-        assert_eq!(yaml.get("D"), Some(&Yaml::Other));
+        assert!(matches!(yaml.get("C"), Some(Yaml::Other { .. })));
+        assert_eq!(yaml.get("D").unwrap().first(), Some(("!If …".to_owned(), 6)));
         assert_eq!(yaml.get("E").unwrap().reference(), Some("Layer"));
-        assert_eq!(yaml.get("F").unwrap().number(), Some(3));
+        assert_eq!(yaml.get("F").unwrap().text(), Some("3"));
+        assert_eq!(yaml.get("B").unwrap().first(), Some(("!GetAtt Table.Arn".to_owned(), 2)));
+        assert_eq!(yaml.get("E").unwrap().first(), Some(("Layer".to_owned(), 7)));
         assert_eq!(yaml.get("G").unwrap().text(), None);
     }
 
@@ -189,7 +216,8 @@ mod tests {
         assert!(Yaml::parse(&many).unwrap_err().contains("more than"));
         // Ten aliases of ten aliases are ten values.
         let bomb = "a: &a [x, x]\nb: &b [*a, *a]\nc: [*b, *b]\n";
-        assert_eq!(Yaml::parse(bomb).unwrap().get("c").unwrap().items(), [Yaml::Other, Yaml::Other]);
+        let bomb = Yaml::parse(bomb).unwrap();
+        assert!(matches!(bomb.get("c").unwrap().items(), [Yaml::Other { .. }, Yaml::Other { .. }]));
         for bytes in ["\u{0}", "%YAML 9.9\n---\n", "!!", "? ", ": :", "\t"] {
             let _ = Yaml::parse(bytes);
         }

@@ -8,7 +8,7 @@ use crate::moved::{FileFacts, MovedFile, bytes_to_bring, moved_files};
 use crate::no_answer::NoAnswer;
 use crate::pending::is_young_enough;
 use crate::resolution::resolve;
-use crate::tool::{ToolReport, resolver};
+use crate::tool::{ToolReport, read_tools, resolver};
 use crate::uv::{Freedom, Question, Uv, only_source};
 use kiln_fetch::IndexFile;
 use kiln_guest::{Bases, EngineSlot, target_runtime};
@@ -270,7 +270,13 @@ impl<'a> Asked<'a> {
                 ),
                 None => refuse(
                     format!("nothing says what {} is made from", section.lock),
-                    "add requirements = \"….in\", or a pyproject.toml, under [python]".to_owned(),
+                    match workspace.manifests.values().find(|other| makes(other, &section.lock)) {
+                        Some(other) => format!(
+                            "it is the lock of {}, too, whose manifest says it with `requirements`: give each its own lock, or both the same requirements, groups, extras, sdists, base and target",
+                            other.name
+                        ),
+                        None => "add requirements = \"….in\", or a pyproject.toml, under [python]".to_owned(),
+                    },
                 ),
             };
         };
@@ -320,6 +326,11 @@ impl<'a> Asked<'a> {
             command: command(first),
         })
     }
+}
+
+/// Whether a manifest says what a lock is made from.
+fn makes(manifest: &Manifest, lock: &str) -> bool {
+    manifest.python.as_ref().is_some_and(|python| python.lock == lock && python.requirements.is_some())
 }
 
 fn pinned(workspace: &Workspace, manifest: &Manifest, base: &BaseName) -> Result<PinnedBase, LockError> {
@@ -374,7 +385,10 @@ async fn lock_one(
     } else {
         target_environment(manifest, &asked.base, &runtime, &interpreter)
     }
-    .map_err(LockError::Denied)?;
+    .map_err(|mut finding| {
+        finding.cause = format!("{}: {} ({})", manifest.name, finding.cause, manifest.file);
+        LockError::Denied(finding)
+    })?;
     let Some(target) = LockTarget::of(&environment) else {
         let message = format!("the base `{base}` has no glibc, so no wheel with native code fits");
         return Err(InvalidFiles(vec![
@@ -445,6 +459,9 @@ async fn lock_one(
     let moved = moved_files(bases, indexes, &environment, both, &changes).await;
     let bytes = bytes_to_bring(&changes, &moved);
     let written = differs && !request.check;
+    if written && !changes.is_empty() && read_tools(root)?.is_some_and(|lock| !lock.crates.is_empty()) {
+        remarks.push("other wheels may have other crates inside: kiln lock --crates".to_owned());
+    }
     if written {
         if there.is_some() && !changes.is_empty() {
             let moves = changes.iter().map(|change| moved_line(change, moved.get(&change.name))).collect();

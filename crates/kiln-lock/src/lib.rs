@@ -3,6 +3,7 @@
 mod artifact;
 mod base;
 mod buildable;
+mod crates;
 mod error;
 mod freshness;
 mod index_router;
@@ -21,6 +22,7 @@ mod uv;
 
 pub use artifact::{ArtifactLock, ArtifactLockRequest, Kept, lock_artifacts};
 pub use base::{BaseMove, LockReport, lock_base};
+pub use crates::{CratesLock, CratesLockRequest, lock_crates};
 pub use error::LockError;
 pub use moved::{FileFacts, MovedFile};
 pub use new_base::WantedBase;

@@ -5,6 +5,7 @@ use crate::base::days_since;
 use kiln_invocation::{all_stated, read_workspace, read_workspace_for_pins};
 use kiln_plan::{InvalidFiles, Workspace};
 use kiln_record::{ArtifactName, BaseName, Epoch};
+use std::collections::BTreeSet;
 use std::path::Path;
 
 /// The bases that have no lock, or one of another definition. What is pinned stays where it is.
@@ -46,19 +47,23 @@ pub(crate) fn is_young_enough(
     Ok(trust.age(&format!("base {name}"), days_since(pinned, now), &command).map_err(InvalidFiles::from)?)
 }
 
-/// The artifacts that have something that kiln locks: requirements, of what is installed or of what builds, and upstream sources.
+/// The artifacts that have something that kiln locks: requirements, of what is installed or of what builds, and upstream sources. Those
+/// on bases of `without` are left out.
 ///
 /// # Errors
 /// What is wrong with the workspace; that there is no artifact in it is an error, too.
-pub fn lockable_artifacts(root: &Path) -> Result<Vec<ArtifactName>, LockError> {
+pub fn lockable_artifacts(root: &Path, without: &BTreeSet<BaseName>) -> Result<Vec<ArtifactName>, LockError> {
     let workspace = read_workspace(root)?;
     all_stated(root, &workspace)?;
-    let lockable = workspace.manifests.into_iter().filter(|(_, manifest)| {
+    let lockable = workspace.manifests.iter().filter(|(_, manifest)| {
+        if without.contains(workspace.base_of(manifest)) {
+            return false;
+        }
         let python = manifest.python.as_ref();
         let build = python.and_then(|python| python.build.as_ref());
         !manifest.upstreams.is_empty()
             || python.is_some_and(|python| python.requirements.is_some())
             || build.is_some_and(|build| build.requirements.is_some())
     });
-    Ok(lockable.map(|(name, _)| name).collect())
+    Ok(lockable.map(|(name, _)| name.clone()).collect())
 }

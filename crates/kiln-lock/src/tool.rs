@@ -6,7 +6,7 @@ use fs_err as fs;
 use kiln_fetch::{Index, IndexFile};
 use kiln_guest::{Bases, EngineSlot};
 use kiln_invocation::{
-    Environment, Event, Events, InvocationError, blocking, lock, read_workspace, text_file,
+    Environment, Event, Events, InvocationError, blocking, lock, read_workspace_for_pins, text_file,
 };
 use kiln_pack::{Limits, ZipReader};
 use kiln_plan::{
@@ -62,7 +62,7 @@ pub(crate) async fn any_index(bases: &Bases) -> Result<Index, LockError> {
     if let Some(index) = bases.network().configured_index().await? {
         return Ok(index);
     }
-    let workspace = read_workspace(bases.run().root())?;
+    let workspace = read_workspace_for_pins(bases.run().root())?;
     let pinned = workspace.bases.values().find_map(|(definition, lock)| {
         definition
             .platforms
@@ -153,8 +153,11 @@ async fn pin(bases: &Bases, index: &Index, wanted: Option<&str>) -> Result<ToolR
     if moved {
         // A version whose question is another one could not be used: it is tried before it is pinned.
         ready(bases, index, &after).await?.understands_stand_ins().await?;
-        let mut lock =
-            before.clone().unwrap_or(ToolsLock { format: TOOLS_LOCK_FORMAT, tool: BTreeMap::new() });
+        let mut lock = before.clone().unwrap_or(ToolsLock {
+            format: TOOLS_LOCK_FORMAT,
+            tool: BTreeMap::new(),
+            crates: Vec::new(),
+        });
         lock.tool.insert(UV.to_owned(), after);
         let text = lock.to_toml().map_err(|error| Defect::new(error.to_string()))?;
         bases.run().go_on()?;
