@@ -15,13 +15,15 @@ use kiln_invocation::{
 };
 use kiln_pack::PackError;
 use kiln_plan::{ArtifactPlan, InvalidFiles, PlatformSet, Problem, Trust, Workspace};
-use kiln_publish::{IndexResult, publish_index, settle_published, write_index};
+use kiln_publish::{
+    IndexResult, LeftBehind, index_of_nothing, left_behind, publish_index, settle_published, write_index,
+};
 use kiln_record::{
     ArtifactKind, ArtifactName, Defect, Digest, Epoch, Finding, IndexRecord, Record, RunError,
     StatedException, Transformation,
 };
 use kiln_store::{Ledger, LedgerEntry, StatCache, has_room, sweep_unfinished};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::error::Error;
 use std::sync::Arc;
 use std::time::Duration;
@@ -56,6 +58,8 @@ pub struct BuildReport {
     /// Exceptions of `kiln.toml` that accept nothing that was found in any artifact; known of a build of everything alone, nothing
     /// of which was left out.
     pub unused: Vec<StatedException>,
+    /// What is published and of no artifact of the workspace; known of a build of everything alone.
+    pub left_behind: Vec<LeftBehind>,
     /// What went wrong after that: `dist/index.json` could not be written, for example.
     pub error: Option<BuildError>,
 }
@@ -148,7 +152,7 @@ pub async fn build(
     events.send(Event::Started { artifacts: chosen.len() + sets.len() });
 
     let mut tasks = JoinSet::new();
-    for name in chosen {
+    for name in longest_first(&workspace, &chosen) {
         let run = run.clone();
         tasks.spawn(async move { run.one(&name).await });
     }
@@ -175,8 +179,12 @@ pub async fn build(
     let endings = results.iter().map(|r| &r.ending).chain(indexes.iter().map(|index| &index.ending));
     let changed = endings.into_iter().any(|ending| *ending == Ending::Published);
     let of_platforms: Vec<&IndexRecord> = indexes.iter().filter_map(|index| index.record.as_ref()).collect();
-    let indexed =
-        write_index(bases.run().dist(), &bases.run().ledger(), &workspace, changed, &builds, &of_platforms);
+    let dist = bases.run().dist();
+    let indexed = match request.shard {
+        // A part of the workspace that has no artifact is one as well, of which there is something to keep.
+        Some(_) if results.is_empty() && !dist.is_dir() => index_of_nothing(dist).map(|()| true),
+        _ => write_index(dist, &bases.run().ledger(), &workspace, changed, &builds, &of_platforms),
+    };
     // What is wrong with no artifact keeps none from being built, and is told where all of the workspace was asked for.
     let alone = match &request.artifacts {
         None if !workspace.problems.is_empty() => {
@@ -194,15 +202,37 @@ pub async fn build(
         Ok(unused) => (unused, None),
         Err(error) => (Vec::new(), Some(error)),
     };
-    let error =
-        indexed.err().map(BuildError::from).or(saved.err().map(BuildError::from)).or(alone).or(unread);
+    let (left_behind, unlisted) = match &request.artifacts {
+        None => match left_behind(environment, &workspace) {
+            Ok(left_behind) => (left_behind, None),
+            Err(error) => (Vec::new(), Some(BuildError::from(error))),
+        },
+        Some(_) => (Vec::new(), None),
+    };
+    let after =
+        [indexed.err().map(BuildError::from), saved.err().map(BuildError::from), alone, unread, unlisted];
+    let error = after.into_iter().flatten().next();
     if let Some(engine) = engine.get() {
         // A container that a killed run had just asked for may have come into being after the first sweep. Everything is
         // published by now, so a failure here is left to the next run.
         let _ = engine.sweep().await;
     }
     let damaged = bases.store().take_damaged();
-    Ok(BuildReport { results, on_request, indexes, damaged, unused, error })
+    Ok(BuildReport { results, on_request, indexes, damaged, unused, left_behind, error })
+}
+
+/// Artifacts in the order in which they ask to be begun: layers of functions that wait for them, then images, which are checked in containers of
+/// their own and take longest, so that the others are built beside them.
+fn longest_first(workspace: &Workspace, chosen: &BTreeSet<ArtifactName>) -> Vec<ArtifactName> {
+    let manifest = |name: &ArtifactName| workspace.manifests.get(name);
+    let layers: BTreeSet<&ArtifactName> =
+        chosen.iter().filter_map(manifest).flat_map(|manifest| &manifest.layers).collect();
+    let mut order: Vec<ArtifactName> = chosen.iter().cloned().collect();
+    order.sort_by_key(|name| {
+        let is_image = manifest(name).is_some_and(|manifest| manifest.kind.is_image());
+        std::cmp::Reverse((layers.contains(name), is_image))
+    });
+    order
 }
 
 /// The exceptions of `kiln.toml` that accept nothing that was found in any artifact. Where one is not published, nothing is known of it.

@@ -3,6 +3,7 @@
 use crate::BuildError;
 use kiln_invocation::Environment;
 use kiln_plan::{PinnedBase, Workspace};
+use kiln_publish::PublishError;
 use kiln_record::{Digest, InputRole, Platform, Record};
 use std::path::{Path, PathBuf};
 
@@ -21,6 +22,15 @@ pub(crate) fn archive(environment: &Environment, build: &str, record: &Record) -
     };
     let bytes = fs_err::read(&published).ok()?;
     (Digest::of(&bytes) == output.digest).then_some(published)
+}
+
+/// That the published file of a build was changed; nothing where there is none, or it is that of another build.
+pub(crate) fn changed(environment: &Environment, record: &Record) -> Option<BuildError> {
+    let folder = environment.dist.join(record.artifact.as_str());
+    let path = folder.join(&record.archive()?.file_name);
+    let own = record.to_json().ok()?;
+    let is_of_another = fs_err::read(folder.join("record.json")).is_ok_and(|there| there != own);
+    (path.is_file() && !is_of_another).then(|| PublishError::not_as_recorded(&record.artifact, &path).into())
 }
 
 /// The base that a build was made with, or why the workspace does not have it any more.

@@ -1,7 +1,7 @@
 //! A build's distributions, installed again by the pip of its base, and held against its archive.
 
 use crate::BuildError;
-use crate::built::{archive, pinned_base};
+use crate::built::{archive, changed, pinned_base};
 use kiln_check::{PipWheel, below, pip_install};
 use kiln_guest::{Bases, EngineSlot};
 use kiln_invocation::{Environment, Events, blocking, lock, read_usable_workspace};
@@ -57,10 +57,13 @@ pub async fn cross_check(
         )));
     }
     let archive = archive(environment, build, &record).ok_or_else(|| {
-        error(format!(
-            "its archive is not under {} any more; build it, or name a file",
-            environment.dist.join(record.artifact.as_str()).display()
-        ))
+        let gone = || {
+            error(format!(
+                "its archive is not under {} any more; build it, or name a file",
+                environment.dist.join(record.artifact.as_str()).display()
+            ))
+        };
+        changed(environment, &record).unwrap_or_else(gone)
     })?;
     let bases = Bases::open(environment, events, engine, lock)?;
     let _stop = bases.run().stop_on_drop();

@@ -181,6 +181,7 @@ mod tests {
                     artifact: "app".parse().unwrap(),
                     step: "x".to_owned(),
                     base: "base".parse().unwrap(),
+                    place: None,
                     reason: "x".to_owned(),
                     lines: Vec::new(),
                     hints: Vec::new(),

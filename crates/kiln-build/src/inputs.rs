@@ -72,7 +72,7 @@ pub async fn served_inputs(
 }
 
 /// Layers before those that use them: these are chosen with them in mind.
-fn layers_first(workspace: &Workspace, chosen: BTreeSet<ArtifactName>) -> Vec<ArtifactName> {
+pub(crate) fn layers_first(workspace: &Workspace, chosen: BTreeSet<ArtifactName>) -> Vec<ArtifactName> {
     let uses_none =
         |name: &ArtifactName| workspace.manifests.get(name).is_none_or(|manifest| manifest.layers.is_empty());
     let (mut first, users): (Vec<_>, Vec<_>) = chosen.into_iter().partition(uses_none);
@@ -80,7 +80,7 @@ fn layers_first(workspace: &Workspace, chosen: BTreeSet<ArtifactName>) -> Vec<Ar
     first
 }
 
-async fn planned(
+pub(crate) async fn planned(
     bases: &Bases,
     workspace: &Arc<Workspace>,
     name: &ArtifactName,

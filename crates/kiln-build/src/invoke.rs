@@ -2,7 +2,7 @@
 //! check, so that both give a function the same.
 
 use crate::BuildError;
-use crate::built::{archive, pinned_base};
+use crate::built::{archive, changed, pinned_base};
 use crate::prepare::plans;
 use kiln_check::{Function, FunctionEvent, Served, bootstrap_path};
 use kiln_engine::InputTree;
@@ -290,13 +290,14 @@ impl Place<'_> {
             let place = self.environment.dist.join(record.artifact.as_str());
             let reason =
                 format!("its archive is not under {} any more; build it, or name a file", place.display());
-            not_usable(build, reason)
+            BuildError::from(not_usable(build, reason))
         };
-        let path = archive(self.environment, build, record).ok_or_else(gone)?;
+        let Some(path) = archive(self.environment, build, record) else {
+            return Err(changed(self.environment, record).unwrap_or_else(gone));
+        };
         let expected = record.archive().map(|output| output.digest);
         if Some(Digest::of(&fs_err::read(&path)?)) != expected {
-            let artifact = record.artifact.clone();
-            return Err(PublishError::NotAsRecorded { artifact, path: path.display().to_string() }.into());
+            return Err(PublishError::not_as_recorded(&record.artifact, &path).into());
         }
         Ok(path)
     }

@@ -1,8 +1,10 @@
 //! Orders the stages of a build, and answers what a build would do, and runs what was built: [`build`], [`explain()`], [`cross_check()`], [`invoke()`]; and knows
 //! which code does all that: [`rules()`]. It does not know how to resolve anything: that is `kiln-lock`'s.
 
+mod archives;
 mod build;
 mod built;
+mod bundled;
 mod cross_check;
 mod error;
 mod expectation;
@@ -19,6 +21,7 @@ mod source_link;
 mod stage;
 
 pub use build::{ArtifactResult, BuildReport, BuildRequest, build};
+pub use bundled::{BundledCrates, bundled_crates};
 pub use cross_check::{CrossCheck, cross_check};
 pub use error::BuildError;
 use error::Judged;

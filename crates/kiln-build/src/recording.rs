@@ -1,13 +1,14 @@
 //! Recording: everything that a build was, from the values of its stages.
 
-use crate::BuildError;
 use crate::stage::Judgement;
+use crate::{BuildError, archives};
 use kiln_collect::{BroughtBy, Part, Verdict, judge_whole};
+use kiln_invocation::{InvocationError, WORKSPACE_FILE};
 use kiln_pack::COMPRESSOR;
-use kiln_plan::PinnedBase;
+use kiln_plan::{InvalidFiles, PinnedBase, Problem};
 use kiln_publish::PublishError;
 use kiln_record::{ComponentId, FORMAT_VERSION, FileRecord, Input, InputRole, OriginSource, Output, Record};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// The record of a build by one kiln. It follows from the inputs alone. `hashes` are the SHA-512 of components that are one file.
 pub(crate) fn record(
@@ -52,6 +53,7 @@ pub(crate) fn record(
     let mut components = collection.components.clone();
     for component in &mut components {
         component.file_sha512 = hashes.get(&component.id).cloned();
+        archives::of_stated(&plan.crates, component);
     }
     if let Some(assembled) = &assembled {
         components.extend(assembled.components.iter().cloned());
@@ -92,6 +94,20 @@ pub(crate) fn record(
         tools,
         outputs,
     };
+    let contradicted = kiln_sbom::contradicted(&record).map_err(PublishError::from)?;
+    if !contradicted.is_empty() {
+        // What several parts have inside is told once.
+        let contradicted: BTreeSet<_> = contradicted.into_iter().collect();
+        let problems = contradicted.into_iter().map(|(purl, name, known)| {
+            let message = format!(
+                "`component` states an archive of `{purl}` with another digest than {name} has, {known}"
+            );
+            Problem::in_file(WORKSPACE_FILE, message).help(
+                "what is stated fills gaps: remove `archive` and its hashes, or state the file that it is",
+            )
+        });
+        return Err(InvocationError::from(InvalidFiles(problems.collect())).into());
+    }
     // A statement about what is not in it is none of its business.
     let stated = kiln_sbom::concerned(&record).map_err(PublishError::from)?;
     Ok(Record { stated, ..record })

@@ -2,7 +2,7 @@
 
 use crate::prepare::Prepared;
 use kiln_fetch::{Checkout, StoredFile};
-use kiln_plan::StepInput;
+use kiln_plan::{StepInput, TOOLS_LOCK, artifact_lock_path};
 use kiln_record::{InputRole, excerpt};
 use kiln_store::{SourceCommit, SourceLink};
 use std::collections::{BTreeMap, BTreeSet};
@@ -67,6 +67,12 @@ impl FilesRead {
                 }
                 _ => {}
             }
+        }
+        if !plan.crates.is_empty() {
+            stated.insert(TOOLS_LOCK.to_owned());
+        }
+        if !plan.upstreams.is_empty() {
+            stated.insert(artifact_lock_path(plan.manifest.stated_name()));
         }
         stated.retain(|path| root.join(path).is_file());
         Self {

@@ -214,6 +214,36 @@ async fn a_layer_is_built_before_the_function_that_uses_it_and_is_beside_it_when
     assert_eq!(*seen.lock().unwrap(), [true; 4]);
 }
 
+const IMAGE: &str = r#"
+kind = "image"
+base = "python"
+[target]
+architecture = "x86_64"
+[image]
+command = ["python3", "app.py"]
+[source]
+path = "app"
+"#;
+
+#[tokio::test]
+async fn layers_and_images_are_begun_before_the_others() {
+    let sandbox = function_with_layer(Python::new()).await;
+    sandbox.write("manifests/basket.toml", FUNCTION);
+    sandbox.write("manifests/portal.toml", IMAGE);
+    let told = Arc::new(Mutex::new(Vec::new()));
+    let kept = Arc::clone(&told);
+    let events = Events::new(move |event| {
+        if let Event::Stage { artifact, stage: Stage::Plan } = event {
+            kept.lock().unwrap().push(artifact.to_string());
+        }
+    });
+    let mut environment = sandbox.environment();
+    environment.jobs = 1;
+    let report = build(&environment, &BuildRequest::default(), &events, sandbox.engine()).await.unwrap();
+    assert_eq!(report.results.len(), 4);
+    assert_eq!(*told.lock().unwrap(), ["shared", "portal", "app", "basket"]);
+}
+
 #[tokio::test]
 async fn a_function_waits_in_vain_for_a_layer_that_is_denied() {
     let python = Python::new().answering(IMPORT_CHECK, |guest, request| {

@@ -4,8 +4,10 @@
 //! What was built is remembered by the digest of all that it was built from: an unchanged build runs nothing.
 
 use crate::DockerfileError;
+use crate::absent::absent;
 use crate::by_actions::{self, Given};
 use crate::context::BuildContext;
+use crate::error::no_shell;
 use crate::made::{Made, SOURCE_DATE_EPOCH, brought};
 use crate::remembered::{DOCKERFILE_RULES, Remembered, difference};
 use crate::taken_apart::taken_apart;
@@ -13,12 +15,12 @@ use crate::told::fits;
 use kiln_collect::{Part, SourceTree};
 use kiln_engine::{BuildSpec, Builder, EngineError, EngineInfo};
 use kiln_guest::{BaseImage, Bases, GuestError, Log, SavedImage, again, container_files, engine_name};
-use kiln_image::Reference;
 use kiln_invocation::{Asked, Event, blocking};
-use kiln_plan::{ArtifactPlan, BaseKind, DockerfileSection, PinnedBase, RecipePlan, Reproducible};
+use kiln_plan::{ArtifactPlan, DockerfileSection, PinnedBase, RecipePlan, Reproducible};
 use kiln_record::{counted, digest_of_value};
 use std::collections::BTreeMap;
 use std::io::BufReader;
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -98,16 +100,10 @@ pub async fn make(
     blocking(move || Ok(Some(Arc::new(Made::new(&store, base, made, syntax)?)))).await
 }
 
-/// The name that an engine has a base by.
+/// The name that the engine's builder is told for a base. It is no registry's, so that none is asked, be it the one that
+/// the base comes from or a mirror of it.
 fn in_engine(base: &PinnedBase) -> String {
-    match &base.definition.kind {
-        BaseKind::Registry(registry) => {
-            let reference = registry.reference.parse::<Reference>().ok();
-            let pinned = reference.and_then(|reference| reference.pinned(base.lock.manifest).by_digest());
-            pinned.unwrap_or_else(|| registry.reference.clone())
-        }
-        BaseKind::Debian(_) | BaseKind::Scratch => engine_name(&base.definition.name, &base.lock.manifest),
-    }
+    engine_name(&base.definition.name, &base.lock.manifest)
 }
 
 impl Job<'_> {
@@ -225,6 +221,9 @@ impl Job<'_> {
         let engine = bases.engine().await?;
         // References have no capitals.
         let name = self.plan.manifest.name.as_str().to_ascii_lowercase().replace('_', "-");
+        for (id, name) in self.not_named(bases).await? {
+            engine.name_image(&id, &name).await?;
+        }
         let session = engine.session().id.replace(|c: char| !c.is_ascii_alphanumeric() && c != '-', "-");
         let number = BUILDS.fetch_add(1, Ordering::Relaxed);
         let tag = format!("localhost/kiln-build/{name}:{session}-{number}");
@@ -255,9 +254,11 @@ impl Job<'_> {
             .await;
         let built = match built {
             Ok(image) => self.take(bases, &tag, image.platform).await,
-            Err(EngineError::BuildFailed { why, last, .. }) => {
-                let hints = self.hints(&why, &last, builder);
-                Err(self.failed(format!("cannot be built by {builder}: {}", in_a_line(&why)), last, hints))
+            Err(EngineError::BuildFailed { why, last, instruction, .. }) => {
+                let hints = self.hints(bases.run().root(), &why, &last, builder);
+                let line = instruction.and_then(|index| self.recipe.dockerfile.lines.get(index).copied());
+                let reason = format!("cannot be built by {builder}: {}", in_a_line(&why));
+                Err(self.failed(reason, last, hints).in_line(line))
             }
             Err(EngineError::Unaccounted { what, .. }) => Err(self.failed(
                 format!("was not built by {builder} from its pins alone: {what}"),
@@ -276,12 +277,33 @@ impl Job<'_> {
         built
     }
 
+    /// The bases that the engine does not have by the name that its builder is told: each its identity there, and that name.
+    async fn not_named(&self, bases: &Bases) -> Result<Vec<(String, String)>, DockerfileError> {
+        let engine = bases.engine().await?;
+        let mut others = Vec::new();
+        for base in self.recipe.bases.values() {
+            let (id, name) = (bases.image(base).await?, in_engine(base));
+            if engine.image(&name).await?.is_none_or(|there| there.id != id) {
+                others.push((id, name));
+            }
+        }
+        Ok(others)
+    }
+
     async fn take(
         &self,
         bases: &Bases,
         tag: &str,
         platform: kiln_record::Platform,
     ) -> Result<Remembered, DockerfileError> {
+        // Whoever may use the engine may move a name in it.
+        if let Some((_, name)) = self.not_named(bases).await?.first() {
+            return Err(self.failed(
+                format!("was not built from its pins alone: in the engine, {name} became the name of another image meanwhile"),
+                Vec::new(),
+                vec!["build again, while nobody else gives or takes names of images of this engine".to_owned()],
+            ));
+        }
         let saved = SavedImage::export(bases.engine().await?, bases.store(), tag).await?;
         let container = container_files(bases.engine().await?, bases.store(), tag).await?;
         let of_base = self.base.layers.iter().map(|layer| layer.diff_id);
@@ -305,7 +327,7 @@ impl Job<'_> {
     }
 
     /// What a failure means, where that can be told.
-    fn hints(&self, why: &str, last: &[String], builder: Builder) -> Vec<String> {
+    fn hints(&self, root: &Path, why: &str, last: &[String], builder: Builder) -> Vec<String> {
         let log = Log::of_lines(std::iter::once(why).chain(last.iter().map(String::as_str)));
         let mut hints = Vec::new();
         if !self.section.network && log.asked_for_a_network() {
@@ -323,6 +345,7 @@ impl Job<'_> {
                 "what the stage starts from has no {library}: install its package there, or start from an image that has it"
             ));
         }
+        hints.extend(log.missed_program().as_deref().and_then(no_shell));
         let unknown = "unknown instruction";
         match builder {
             Builder::BuildKit if log.has(&[unknown]) => hints.push(
@@ -342,9 +365,12 @@ impl Job<'_> {
             }
             Builder::BuildKit | Builder::Classic | Builder::Buildah => {}
         }
-        if log.has(&["COPY failed", "not found", "no such file"]) && why.contains("COPY") {
+        let absent = absent(root, self.plan, &self.context, why);
+        if absent.is_empty() && log.has(&["COPY failed", "not found", "no such file"]) && why.contains("COPY")
+        {
             hints.push(format!("the context is {}; look at its .dockerignore", self.section.context));
         }
+        hints.extend(absent);
         hints
     }
 }

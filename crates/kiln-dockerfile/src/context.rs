@@ -33,7 +33,7 @@ pub fn read_context(
 
 /// Whether a path in the workspace is kiln's own: what states how an image is built is no part of it, and no other artifact's
 /// manifest may change it.
-fn is_of_workspace(path: &TreePath) -> bool {
+pub(crate) fn is_of_workspace(path: &TreePath) -> bool {
     let first = path.as_str().split('/').next().unwrap_or_default();
     matches!(first, "images" | "manifests" | "kiln.toml" | "kiln.lock")
 }
@@ -146,6 +146,11 @@ impl BuildContext {
             self.content.insert(path, place);
         }
         Ok(())
+    }
+
+    /// Whether it has a file, or a folder with files.
+    pub(crate) fn has(&self, path: &TreePath) -> bool {
+        self.tree.iter().any(|(there, _)| there.is_within(path.as_str()))
     }
 
     /// The context as a file system of root's.

@@ -7,14 +7,14 @@ use kiln_image::ImageError;
 use kiln_invocation::{InvocationError, end_of_log};
 use kiln_pack::PackError;
 use kiln_plan::{ArtifactPlan, InvalidFiles};
-use kiln_record::{Advice, Defect, RunError, exit};
+use kiln_record::{Advice, Defect, Place, RunError, exit};
 use kiln_store::StoreError;
 
 /// Why a Dockerfile gives no image.
 #[derive(Debug, thiserror::Error)]
 pub enum DockerfileError {
-    /// A Dockerfile could not be built; `step` is its path.
-    #[error("{} of {}, on base `{}`, {}{}", .0.step, .0.artifact, .0.base, .0.reason, end_of_log(&.0.lines))]
+    /// A Dockerfile could not be built; `step` is its path, and `place` the instruction that failed.
+    #[error("{} of {}, on base `{}`, {}{}", .0.place.as_ref().map_or_else(|| .0.step.clone(), ToString::to_string), .0.artifact, .0.base, .0.reason, end_of_log(&.0.lines))]
     Failed(Box<FailedStep>),
     /// A container of the image has something else than its layers say.
     #[error("the engine's layers and its containers do not agree: {why}")]
@@ -67,19 +67,29 @@ impl DockerfileError {
             artifact: plan.manifest.name.clone(),
             step: section.map_or_else(|| plan.manifest.file.clone(), |section| section.path.clone()),
             base: plan.base.definition.name.clone(),
+            place: None,
             reason,
             lines,
             hints,
         }))
+    }
+
+    /// The same of the instruction that begins in a line, if it is known which.
+    pub(crate) fn in_line(mut self, line: Option<usize>) -> Self {
+        if let Self::Failed(failed) = &mut self {
+            failed.place = line.map(|line| Place::line(&failed.step, line));
+        }
+        self
     }
 }
 
 impl RunError for DockerfileError {
     fn advice(&self) -> Advice<'_> {
         match self {
-            Self::Failed(failed) => Advice::exit(exit::BUILD_STEP_FAILED).hints(failed.hints.clone()).hint(
-                "docs/dockerfiles.md says what a Dockerfile has, and what it has not; nothing was published",
-            ),
+            Self::Failed(failed) => Advice::exit(exit::BUILD_STEP_FAILED)
+                .at(failed.place.clone())
+                .hints(failed.hints.clone())
+                .hint("docs/dockerfiles.md says what a Dockerfile has, and what it has not; nothing was published"),
             Self::Unlike { .. } => Advice::exit(exit::BUILD_STEP_FAILED).hint(
                 "build it with the engine's other builder (DOCKER_BUILDKIT) or another storage driver; nothing was published",
             ),
@@ -97,6 +107,15 @@ impl RunError for DockerfileError {
     }
 }
 
+/// What to do where a program is not there that a stage starts, if that is a shell.
+pub(crate) fn no_shell(program: &str) -> Option<String> {
+    program.ends_with("sh").then(|| {
+        format!(
+            "what the stage starts from has no {program}, which a RUN in words is given to: write a list, as in RUN [\"/path/of/program\", \"argument\"], or start from an image that has a shell"
+        )
+    })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -109,6 +128,7 @@ mod tests {
                     artifact: "app".parse().unwrap(),
                     step: "x".to_owned(),
                     base: "base".parse().unwrap(),
+                    place: None,
                     reason: "x".to_owned(),
                     lines: Vec::new(),
                     hints: vec!["x".to_owned()],

@@ -177,13 +177,35 @@ pub fn reconciled(
     there: &[FoundDistribution],
 ) -> (Vec<Finding>, Check) {
     if plan.manifest.python.is_some() {
-        return reconcile(wanted, there);
+        let (findings, check) = reconcile(wanted, there);
+        return (findings.into_iter().map(|finding| installed_by(plan, finding)).collect(), check);
     }
     let own: Vec<Expected> = there
         .iter()
         .map(|found| Expected { name: found.name.clone(), version: found.version.clone() })
         .collect();
     reconcile(&own, there)
+}
+
+/// Says of a distribution that is not there what puts it into the image: its Dockerfile, as the manifest excludes nothing.
+fn installed_by(plan: &ArtifactPlan, mut finding: Finding) -> Finding {
+    if finding.code == Code::LockedNotInstalled
+        && let Some(section) = plan.manifest.dockerfile()
+    {
+        let wheels = match section.wheels {
+            Some(_) => String::new(),
+            None => format!("set `wheels` under [dockerfile] in {}, and ", plan.manifest.file),
+        };
+        finding.remedy = vec![
+            format!(
+                "{wheels}install it from the wheels of the lock in a RUN of {}, such as: pip install --no-index --find-links /src --require-hashes -r /src/requirements.txt (docs/dockerfiles.md)",
+                section.path
+            ),
+            "or, if an earlier stage installs it, copy it to the last one: COPY --from".to_owned(),
+            "or lock again if the lock is wrong: `kiln lock`".to_owned(),
+        ];
+    }
+    finding
 }
 
 /// The tree with its owners: distributions by their RECORD, Debian packages by dpkg's lists, and the application for all

@@ -34,8 +34,8 @@ const BASE: [(&str, &[u8]); 3] = [
 
 type Layer = Vec<(&'static str, u32, &'static [u8])>;
 
-/// An archive as engines save images: these layers over the base.
-fn image(tag: &str, layers: &[Layer]) -> Vec<u8> {
+/// An archive as engines save images, under these names: these layers over the base.
+fn image(tags: &[&str], layers: &[Layer]) -> Vec<u8> {
     let mut tars = vec![base_layer(&BASE)];
     tars.extend(layers.iter().map(|files| tar_of(files)));
     let digests: Vec<Digest> = tars.iter().map(|tar| Digest::of(tar)).collect();
@@ -47,7 +47,7 @@ fn image(tag: &str, layers: &[Layer]) -> Vec<u8> {
     .to_string();
     let names: Vec<String> = digests.iter().map(|digest| format!("blobs/sha256/{}", digest.hex())).collect();
     let manifest =
-        serde_json::json!([{ "Config": "config.json", "RepoTags": [tag], "Layers": names }]).to_string();
+        serde_json::json!([{ "Config": "config.json", "RepoTags": tags, "Layers": names }]).to_string();
     let mut files: Vec<(&str, u32, &[u8])> =
         vec![("config.json", 0o644, config.as_bytes()), ("manifest.json", 0o644, manifest.as_bytes())];
     files.extend(names.iter().zip(&tars).map(|(name, tar)| (name.as_str(), 0o644, tar.as_slice())));
@@ -136,7 +136,7 @@ async fn what_was_built_is_taken_apart_and_remembered() {
             ("etc/hosts", 0o644, log),
             ("var/log/dpkg.log", 0o644, log),
         ];
-        Ok(image(tag, &[first, second]))
+        Ok(image(&[tag], &[first, second]))
     })
     .await;
     let (plan, first) = made(&sandbox).await.unwrap();
@@ -153,7 +153,10 @@ async fn what_was_built_is_taken_apart_and_remembered() {
     assert!(context[1].starts_with(".kiln-") && context[1].ends_with(".dockerfile"), "{context:?}");
     assert_eq!(context[2..], ["Dockerfile", "serve"]);
     let own = String::from_utf8(given_now[0][context[1]].clone()).unwrap();
-    assert!(own.starts_with("FROM registry.test/python@sha256:"), "pinned: {own}");
+    assert!(
+        own.starts_with("FROM localhost/kiln/python:"),
+        "what the engine was told to call the base: {own}"
+    );
 
     let store = kiln_store::Store::open(&sandbox.environment().store).unwrap();
     let collected = collection(&store, &plan, &first, &[]).unwrap();
@@ -175,7 +178,7 @@ async fn what_was_built_is_taken_apart_and_remembered() {
 async fn what_differs_between_two_builds_is_found() {
     let sandbox = sandbox("", |build, tag, _| {
         let stamp: &[u8] = if build == 0 { b"one" } else { b"two" };
-        Ok(image(tag, &[vec![("app/stamp", 0o644, stamp)]]))
+        Ok(image(&[tag], &[vec![("app/stamp", 0o644, stamp)]]))
     })
     .await;
     let (plan, made) = made(&sandbox).await.unwrap();
@@ -221,4 +224,60 @@ async fn why_there_is_no_image_is_told() {
         ]))
     };
     check(other, "is not the one that was loaded", "").await;
+}
+
+#[tokio::test]
+async fn what_the_context_lacks_is_told_with_what_brings_it() {
+    let manifest =
+        "kind = \"image\"\n[target]\narchitecture = \"x86_64\"\n[dockerfile]\npath = \"../Dockerfile\"\n";
+    let buildkit = |path: &str| format!("\"/{path}\" not found: not found");
+    let classic = |path: &str| {
+        format!(
+            "COPY failed: file not found in build context or excluded by .dockerignore: stat {path}: file does not exist"
+        )
+    };
+    for (copied, hint) in [
+        (
+            "manifests/lock.txt",
+            "manifests/lock.txt is there, but kiln leaves manifests out of the context: keep it",
+        ),
+        ("./secret.key", "secret.key is there, but not in the context: look at its .dockerignore"),
+        (
+            "wheels",
+            "to have the wheels of the lock in wheels: wheels = \"wheels\" under [dockerfile] in manifests/app.toml",
+        ),
+        ("manifests/other.txt", "the context is ., and has no manifests/other.txt"),
+    ] {
+        let path = copied.trim_start_matches("./");
+        for words in [buildkit(path), classic(path)] {
+            let sandbox = sandbox("", move |_, _, _| Err(words.clone())).await;
+            sandbox.write("manifests/app.toml", manifest);
+            sandbox.write("manifests/lock.txt", "");
+            sandbox.write("secret.key", "");
+            sandbox.write(".dockerignore", "*\n!manifests\n!Dockerfile\n");
+            let dockerfile = format!("FROM localhost/kiln/python\nCOPY Dockerfile {copied} /app/\n");
+            sandbox.write("Dockerfile", dockerfile);
+            let error = made(&sandbox).await.map(|_| ()).unwrap_err();
+            let DockerfileError::Failed(failed) = &error else { panic!("{error}") };
+            assert!(failed.hints.iter().any(|told| told.starts_with(hint)), "{copied}: {:?}", failed.hints);
+        }
+    }
+}
+
+#[tokio::test]
+async fn what_was_built_while_a_base_became_another_is_not_believed() {
+    let sandbox = sandbox("reproducible = \"assume\"\n", |build, tag, context| {
+        let own =
+            context.iter().find(|(path, _)| path.starts_with(".kiln-") && path.ends_with(".dockerfile"));
+        let text = String::from_utf8(own.unwrap().1.clone()).unwrap();
+        let base = text.lines().next().unwrap().strip_prefix("FROM ").unwrap();
+        let serve = [vec![("app/serve", 0o755, b"#!x".as_slice())]];
+        // Somebody gives the name of the base to something else during the first build.
+        Ok(if build == 0 { image(&[tag, base], &serve) } else { image(&[tag], &serve) })
+    })
+    .await;
+    let error = made(&sandbox).await.map(|_| ()).unwrap_err().to_string();
+    assert!(error.contains("became the name of another image meanwhile"), "{error}");
+    // The next build gives it back, and nothing of the first one was remembered.
+    assert_eq!(paths(&made(&sandbox).await.unwrap().1), ["app/serve"]);
 }

@@ -3,7 +3,7 @@
 use super::fetch::Fetched;
 use crate::Judged;
 use kiln_audit::{Expected, check_file_count};
-use kiln_collect::{Collection, Part, ReadyLayer, Verdict, denied};
+use kiln_collect::{Collection, Part, ReadyLayer, SourceTree, Verdict, denied};
 use kiln_dockerfile::Made;
 use kiln_guest::Bases;
 use kiln_invocation::{Event, Run, Stage};
@@ -24,6 +24,8 @@ pub(crate) struct Collected {
     pub(super) installed: Arc<Collection>,
     pub(super) parts: Arc<[Part]>,
     wheels: Arc<[ReadyWheel]>,
+    /// What its Dockerfile copies of its context, if it has one.
+    pub(super) copied: Option<Arc<SourceTree>>,
     pub(super) made: Option<Arc<Made>>,
     pub(super) gaps: Vec<Gap>,
     pub(super) verdict: Verdict,
@@ -37,7 +39,7 @@ impl Fetched {
     /// Merges everything into one tree.
     pub(crate) fn collect(self, run: &Run, store: &Store) -> Judged<Collected> {
         run.tell(Event::Stage { artifact: self.plan.manifest.name.clone(), stage: Stage::Collect });
-        let Self { plan, runtime, distributions, own, not_taken, made, mut verdict } = self;
+        let Self { plan, runtime, distributions, own, not_taken, copied, made, mut verdict } = self;
         let folder = plan.manifest.python_folder();
         let (mut parts, claimed) = kiln_wheel::parts(&distributions.wheels, &distributions.edges, folder);
         let mut collection = match &made {
@@ -69,6 +71,7 @@ impl Fetched {
             collection,
             parts: parts.into(),
             wheels: distributions.wheels,
+            copied,
             made,
             gaps: distributions.gaps,
             verdict,

@@ -37,6 +37,8 @@ pub(crate) struct Fetched {
     pub(super) own: Vec<Part>,
     /// What the rules of its source folders left out.
     pub(super) not_taken: Vec<Transformation>,
+    /// What its Dockerfile copies of its context, if it has one.
+    pub(super) copied: Option<Arc<SourceTree>>,
     /// What its Dockerfile made of all that, if it has one.
     pub(super) made: Option<Arc<Made>>,
     pub(super) verdict: Verdict,
@@ -71,6 +73,12 @@ impl Planned {
         for (path, source) in sources.clone() {
             verdict.extend(kiln_collect::source_verdict(path, source));
         }
+        let context = manifest.dockerfile().zip(files.own.first());
+        let copied = context.map(|(section, context)| {
+            let copied = kiln_dockerfile::copied(&plan, context);
+            verdict.extend(kiln_collect::context_verdict(&section.context, &copied));
+            Arc::new(copied)
+        });
         let not_taken = kiln_collect::source_transformations(sources);
         let mut own = own_parts(&plan, &files.own);
         let brought = own.len();
@@ -78,7 +86,16 @@ impl Planned {
         own.extend(steps.iter().map(kiln_step::ReadyStep::part));
         let made = make(bases, &plan, files.own.first(), &own[brought..], &distributions).await?;
         let runtime = with_system_of(runtime, made.as_ref().map(|made| &made.whole));
-        Ok(Ok(Fetched { plan: Arc::new(plan), runtime, distributions, own, not_taken, made, verdict }))
+        Ok(Ok(Fetched {
+            plan: Arc::new(plan),
+            runtime,
+            distributions,
+            own,
+            not_taken,
+            copied,
+            made,
+            verdict,
+        }))
     }
 }
 

@@ -2,10 +2,10 @@
 
 use super::collect::Collected;
 use super::trial::{Trial, Tried};
-use crate::{BuildError, Judged, image};
+use crate::{BuildError, Judged, archives, image};
 use kiln_audit::{distributions_in_tree, reconcile};
 use kiln_check::Underway;
-use kiln_collect::{Collection, Part, ReadyLayer, Verdict, denied};
+use kiln_collect::{Collection, Part, ReadyLayer, SourceTree, Verdict, denied};
 use kiln_dockerfile::Made;
 use kiln_guest::{AssembledImage, BaseImage, Bases, Loaded, package_hashes};
 use kiln_invocation::{Event, Stage, blocking};
@@ -60,6 +60,7 @@ impl Collected {
             collection,
             installed,
             parts,
+            copied,
             made,
             gaps,
             mut verdict,
@@ -88,6 +89,7 @@ impl Collected {
             parts: Arc::clone(&parts),
             layers: Arc::clone(&layers),
             base: base.clone(),
+            copied,
             made: made.clone(),
         };
         let mut judging = Some(blocking(move || still.judge(&wanted)));
@@ -150,6 +152,7 @@ impl Collected {
         if let Some(denied) = denied(&plan, &verdict.findings, now) {
             return Ok(Err(denied));
         }
+        archives::of_linked(bases, &plan, &collection, &mut binaries).await?;
         Ok(Ok(Verified(Judgement {
             plan,
             collection,
@@ -176,6 +179,7 @@ struct Still {
     parts: Arc<[Part]>,
     layers: Arc<[ReadyLayer]>,
     base: Option<Arc<BaseImage>>,
+    copied: Option<Arc<SourceTree>>,
     made: Option<Arc<Made>>,
     /// The modules of the standard library, where there are distributions.
     stdlib: Vec<String>,
@@ -184,7 +188,7 @@ struct Still {
 impl Still {
     /// The judgement, and what native files say of themselves.
     fn judge(&self, wanted: &[kiln_audit::Expected]) -> Result<(Verdict, Binaries), BuildError> {
-        let Self { root, store, plan, runtime, collection, parts, layers, base, made, stdlib } = self;
+        let Self { root, store, plan, runtime, collection, parts, layers, base, copied, made, stdlib } = self;
         let (findings, check) = if plan.recipe.is_some() {
             let there = kiln_dockerfile::found_distributions(store, collection)?;
             kiln_dockerfile::reconciled(plan, wanted, &there)
@@ -200,9 +204,10 @@ impl Still {
         verdict.findings.extend(kiln_check::variables(plan, runtime));
         let (native, binaries) = kiln_check::native(store, plan, runtime, collection, parts, layers)?;
         verdict.extend(native);
-        verdict.findings.extend(kiln_check::stated(collection, &binaries));
+        verdict.findings.extend(kiln_check::stated(plan, collection, &binaries));
         let around = made.as_ref().map(|made| &made.whole).or(base.as_deref());
-        verdict.extend(kiln_check::hygiene(root, store, plan, collection, parts, layers, around)?);
+        verdict.extend(kiln_check::hygiene(store, plan, collection, parts, layers, around)?);
+        verdict.extend(kiln_check::leaks(root, store, plan, collection, copied.as_deref())?);
         if let Some(base) = base {
             verdict.extend(match made {
                 Some(made) => kiln_dockerfile::judge(plan, runtime, made),

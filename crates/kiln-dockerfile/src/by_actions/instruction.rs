@@ -65,6 +65,11 @@ impl Instruction {
         }
     }
 
+    /// The line of the file that it begins in, if there is a file.
+    pub(super) fn known_line(&self) -> Option<usize> {
+        Some(self.line).filter(|line| *line > 0)
+    }
+
     /// How messages name it.
     pub(super) fn named(&self) -> String {
         let chars: Vec<char> = self.text.chars().collect();

@@ -14,18 +14,20 @@ mod words;
 use crate::DockerfileError;
 use crate::content::{Batch, Kept, Places, bring};
 use crate::context::BuildContext;
+use crate::error::no_shell;
 use crate::remembered::Remembered;
 use crate::taken_apart::{Taken, in_form};
 use crate::users::Users;
 use copy::Copying;
 use instruction::Instruction;
-use kiln_engine::{EngineError, Limits, RootChange, RunSpec, Surroundings};
+use kiln_engine::{EngineError, Limits, RootChange, RunSpec};
 use kiln_guest::{BaseImage, Bases, Log};
 use kiln_image::{Change, FileSystem, NodeContent, write_changes};
 use kiln_invocation::{Event, blocking};
 use kiln_plan::{ArtifactPlan, PinnedBase};
 use kiln_record::{BaseName, Defect, Digest, TreePath};
 use kiln_store::Spool;
+pub(crate) use paths::matches_name;
 use stage::{PATH, Stage};
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::{self, BufReader, BufWriter, Read};
@@ -106,7 +108,8 @@ pub(crate) fn check(given: &Given<'_>) -> Result<(), DockerfileError> {
         if let Some((why, hint)) = instruction.refused() {
             let reason = format!("is not built by remote execution: {} {why}", instruction.named());
             let hints = vec![hint.to_owned(), INSTEAD.to_owned()];
-            return Err(DockerfileError::failed(given.plan, reason, Vec::new(), hints));
+            let error = DockerfileError::failed(given.plan, reason, Vec::new(), hints);
+            return Err(error.in_line(instruction.known_line()));
         }
     }
     Ok(())
@@ -223,13 +226,15 @@ impl Given<'_> {
     /// That an instruction cannot be done, whoever builds.
     fn wrong(&self, instruction: &Instruction, why: &str) -> DockerfileError {
         let reason = format!("cannot be built: {} {why}", instruction.named());
-        DockerfileError::failed(self.plan, reason, Vec::new(), Vec::new())
+        let error = DockerfileError::failed(self.plan, reason, Vec::new(), Vec::new());
+        error.in_line(instruction.known_line())
     }
 
     /// That an instruction is not done here.
     fn not_here(&self, instruction: &Instruction, why: &str) -> DockerfileError {
         let reason = format!("is not built by remote execution: {} {why}", instruction.named());
-        DockerfileError::failed(self.plan, reason, Vec::new(), vec![INSTEAD.to_owned()])
+        let error = DockerfileError::failed(self.plan, reason, Vec::new(), vec![INSTEAD.to_owned()]);
+        error.in_line(instruction.known_line())
     }
 }
 
@@ -425,29 +430,29 @@ impl Building<'_> {
         else {
             return Err(self.too_long(Vec::new()));
         };
+        let limits = Limits {
+            memory_bytes: MEMORY,
+            scratch_bytes: None,
+            descriptors: None,
+            pids: 4096,
+            cpus: None,
+            output_bytes: LOG_LIMIT,
+            output_files: ENTRIES,
+            deadline: left,
+        };
+        let command = instruction.command(&stage.shell);
+        let is_there = |program: &String| {
+            let path = paths::resolved(&stage.files, program);
+            path.is_ok_and(|path| paths::at(&stage.files, &path).is_some())
+        };
+        let missing =
+            command.first().filter(|program| program.starts_with('/') && !is_there(program)).cloned();
+        let name = format!("{} line {}", self.given.plan.manifest.name, instruction.line);
         let spec = RunSpec {
-            name: format!("{} line {}", self.given.plan.manifest.name, instruction.line),
-            image,
-            argv: instruction.command(&stage.shell),
             env,
             working_dir: format!("/{working_dir}"),
             user: format!("{}:{}", user.0, user.1),
-            supervised: false,
-            inputs: Vec::new(),
-            outputs: Vec::new(),
-            scratch: Vec::new(),
-            shared_memory: true,
-            limits: Limits {
-                memory_bytes: MEMORY,
-                scratch_bytes: None,
-                descriptors: None,
-                pids: 4096,
-                cpus: None,
-                output_bytes: LOG_LIMIT,
-                output_files: ENTRIES,
-                deadline: left,
-            },
-            surroundings: Surroundings::default(),
+            ..RunSpec::new(name, image, command, limits)
         };
         let before = stage.base.as_ref().map(|base| base.files.clone()).unwrap_or_default();
         let over = self.layer(stage.files.changes_since(&before)).await?;
@@ -465,7 +470,8 @@ impl Building<'_> {
         };
         let failed = |how: String, hints: Vec<String>| {
             let reason = format!("cannot be built by remote execution: {} {how}", instruction.named());
-            DockerfileError::failed(self.given.plan, reason, log.lines(), hints)
+            let error = DockerfileError::failed(self.given.plan, reason, log.lines(), hints);
+            error.in_line(instruction.known_line())
         };
         match self.bases.engine().await?.change(spec, root, on_line).await {
             Ok(outcome) if outcome.exit_code == 0 => {}
@@ -476,7 +482,9 @@ impl Building<'_> {
                     }
                     code => format!("ended with exit code {code}"),
                 };
-                return Err(failed(how, self.hints(&log)));
+                let mut hints = self.hints(&log);
+                hints.extend(missing.as_deref().filter(|_| outcome.exit_code == 127).and_then(no_shell));
+                return Err(failed(how, hints));
             }
             Err(EngineError::Deadline { last, .. }) => return Err(self.too_long(last)),
             Err(EngineError::OutputTooLarge { what, limit, .. }) => {

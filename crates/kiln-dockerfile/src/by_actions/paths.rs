@@ -106,23 +106,25 @@ pub(super) fn matching(files: &FileSystem, pattern: &str) -> Result<Vec<String>,
     }
     let matches = |path: &TreePath| {
         let path: Vec<&str> = path.as_str().split('/').collect();
-        path.len() == names.len() && path.iter().zip(&names).all(|(name, pattern)| matches(pattern, name))
+        path.len() == names.len()
+            && path.iter().zip(&names).all(|(name, pattern)| matches_name(pattern, name))
     };
     Ok(files.iter().map(|(path, _)| path).filter(|path| matches(path)).map(ToString::to_string).collect())
 }
 
-fn matches(pattern: &str, name: &str) -> bool {
+/// Whether one name matches a pattern.
+pub(crate) fn matches_name(pattern: &str, name: &str) -> bool {
     let mut after = pattern.chars();
     match after.next() {
         None => name.is_empty(),
         Some('*') => {
             let ends = name.char_indices().map(|(at, _)| at).chain([name.len()]);
-            ends.into_iter().any(|at| matches(after.as_str(), &name[at..]))
+            ends.into_iter().any(|at| matches_name(after.as_str(), &name[at..]))
         }
         Some(wanted) => {
             let mut rest = name.chars();
             rest.next().is_some_and(|found| wanted == '?' || wanted == found)
-                && matches(after.as_str(), rest.as_str())
+                && matches_name(after.as_str(), rest.as_str())
         }
     }
 }
