@@ -12,7 +12,7 @@ use std::collections::BTreeSet;
 pub(crate) fn contents(build: &NamedBuild, wanted: &BTreeSet<TreePath>) -> Result<Contents, PublishError> {
     match &build.content {
         None => Ok(Contents::new()),
-        Some(Content::Zip(path)) => zip_contents(path, wanted),
+        Some(Content::Zip(zip)) => zip_contents(zip, wanted),
         Some(Content::Folder(path)) => folder_contents(path, wanted),
         Some(Content::Image(place)) => {
             // A function's files are below its folder; what is called by a path from the root already stays.

@@ -71,9 +71,8 @@ struct Side<'a> {
 impl<'a> Side<'a> {
     fn new(environment: &'a Environment, build: &NamedBuild) -> Self {
         let file = match &build.content {
-            Some(Content::Zip(path) | Content::Folder(path) | Content::Image(ImagePlace::Folder(path))) => {
-                Some(path.as_path())
-            }
+            Some(Content::Zip(zip)) => Some(zip.path()),
+            Some(Content::Folder(path) | Content::Image(ImagePlace::Folder(path))) => Some(path.as_path()),
             Some(Content::Image(ImagePlace::Archive(path, _))) => Some(path.as_path()),
             None => None,
         };

@@ -28,10 +28,25 @@ pub(crate) fn committed_heads(state: &Path) -> Committed {
     match Checkout::object(state, &format!("HEAD:./{}", Heads::FILE), MAX_HEADS) {
         Ok(Some(bytes)) => Heads::from_json(&bytes, &state.join(Heads::FILE))
             .map_or_else(|error| Committed::Unknown(format!("in HEAD: {error}")), Committed::Heads),
-        Ok(None) => Committed::Unknown(
-            "git has no such file in HEAD, so that nothing outside this folder says what the history was; to have that: git add -f .kiln/heads.json .kiln/ledger"
-                .to_owned(),
-        ),
+        Ok(None) => Committed::Unknown(not_committed(state)),
         Err(reason) => Committed::Unknown(reason),
+    }
+}
+
+/// Why no commit has the heads. What is ignored and committed all the same is lost from the next commit of everything, so that the rule is
+/// what has to change.
+fn not_committed(state: &Path) -> String {
+    let ignored = [Heads::FILE, "ledger"].into_iter().find_map(|name| {
+        // What git does not tell is advised as if nothing were ignored: git refuses to add it then, and says why.
+        Checkout::ignored_by(state, name).ok().flatten().map(|rule| (name, rule))
+    });
+    match ignored {
+        None => {
+            "git has no such file in HEAD; to have the history stated there, commit both: git add .kiln/heads.json .kiln/ledger".to_owned()
+        }
+        Some((name, rule)) => format!(
+            "git ignores .kiln/{name} by `{}` in {}, line {}; how a commit states the history: docs/security.md",
+            rule.pattern, rule.file, rule.line
+        ),
     }
 }

@@ -12,6 +12,7 @@ use kiln_audit::{
     Diff, FileChange, FileChangeKind, Known, LARGEST_EXPLAINED, SizeHistory, Verdict, compare_subjects,
 };
 use kiln_record::{ArtifactKind, Digest, Ecosystem, TreePath};
+use std::borrow::Cow;
 use std::collections::BTreeSet;
 
 /// The most files whose first difference is looked for.
@@ -40,18 +41,21 @@ pub fn compared(
 
 /// A build as it can be compared with another. A record of an image names the files above its base; of an image that was read
 /// all are known. So one that was built here is read as well, and where it is not at hand, components are all that can be compared.
-fn on_one_footing(build: &NamedBuild, other: &NamedBuild) -> Result<NamedBuild, PublishError> {
+fn on_one_footing<'a>(
+    build: &'a NamedBuild,
+    other: &NamedBuild,
+) -> Result<Cow<'a, NamedBuild>, PublishError> {
     let (is_record, other_is_read) = (build.known == Known::Record, other.known == Known::Content);
     if other_is_read && is_record && build.record.kind.is_image() {
         if let Some(Content::Image(place)) = &build.content {
             let found =
                 Found { name: build.record.artifact.clone(), kind: ArtifactKind::Image, output: None };
             let manifest = build.record.image.as_ref().map(|image| image.manifest);
-            return image(place.clone(), found, &build.label, manifest.as_ref());
+            return image(place.clone(), found, &build.label, manifest.as_ref()).map(Cow::Owned);
         }
-        return Ok(NamedBuild { known: Known::Components, ..build.clone() });
+        return Ok(Cow::Owned(NamedBuild { known: Known::Components, ..build.clone() }));
     }
-    Ok(build.clone())
+    Ok(Cow::Borrowed(build))
 }
 
 /// Says of files with other content where that differs first: own files before others.

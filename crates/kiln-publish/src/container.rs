@@ -21,7 +21,7 @@ pub(crate) fn container_fields(
     after: &NamedBuild,
 ) -> Result<Vec<ContainerField>, PublishError> {
     match (&before.content, &after.content) {
-        (Some(Content::Zip(a)), Some(Content::Zip(b))) => zips(a, b),
+        (Some(Content::Zip(a)), Some(Content::Zip(b))) => zips(a.path(), b.path()),
         (Some(Content::Image(a)), Some(Content::Image(b))) => layers((a, before), (b, after)),
         _ => Ok(Vec::new()),
     }
@@ -35,7 +35,10 @@ pub(crate) fn leading_difference(
     let (Some(Content::Zip(a)), Some(Content::Zip(b))) = (&before.content, &after.content) else {
         return Ok(Vec::new());
     };
-    Ok(directories(a, b)?.into_iter().filter(|field| field.field == LEADING).collect())
+    if a.leading() == Some(0) && b.leading() == Some(0) {
+        return Ok(Vec::new());
+    }
+    Ok(directories(a.path(), b.path())?.into_iter().filter(|field| field.field == LEADING).collect())
 }
 
 /// Images of the same content: the fields of the tars that their layers are, and of how these are compressed, where they have as many.

@@ -182,6 +182,29 @@ fn change(dist: &Path, change: impl FnOnce(&mut Index)) -> Result<(), PublishErr
     index.write(dist).map(drop)
 }
 
+/// Writes the index of what was brought from elsewhere, by record and its digest; one that names nothing where it is empty.
+///
+/// # Errors
+/// If it cannot be written.
+pub(crate) fn write_pulled_index(
+    folder: &Path,
+    records: impl Iterator<Item = (Record, Digest)>,
+) -> Result<(), PublishError> {
+    let deployable = records
+        .filter_map(|(record, digest)| Some((record.artifact.clone(), Deployable::of(&record, digest)?)));
+    let index = Index { format: FORMAT_VERSION, artifacts: deployable.collect(), indexes: BTreeMap::new() };
+    index.write(folder).map(drop)
+}
+
+/// Makes the folder of what is published, with an index that names nothing.
+///
+/// # Errors
+/// If it cannot be written.
+pub fn index_of_nothing(dist: &Path) -> Result<(), PublishError> {
+    fs_err::create_dir_all(dist)?;
+    Index::empty().write(dist).map(drop)
+}
+
 /// Writes the index of everything that is published, if anything changed: if `changed` says so, or the one that is there does
 /// not name these builds, which are the digests of their records, and these indexes. What the ledger has another newest
 /// build of is left out, as is what cannot be read: nobody should deploy it. Says whether anything was written.

@@ -6,9 +6,10 @@ use kiln_engine::EngineError;
 use kiln_fetch::FetchError;
 use kiln_image::ImageError;
 use kiln_invocation::InvocationError;
-use kiln_record::{Advice, ArtifactName, Defect, Digest, RunError, exit};
+use kiln_record::{Advice, ArtifactName, Defect, Digest, Place, RecordError, RunError, exit};
 use kiln_sbom::SbomError;
 use kiln_store::StoreError;
+use std::path::Path;
 
 /// Why something cannot be published, found again, pushed or pulled.
 #[derive(Debug, thiserror::Error)]
@@ -21,9 +22,23 @@ pub enum PublishError {
         /// What is wrong with it.
         reason: String,
     },
+    /// A registry has nothing under a tag or a digest.
+    #[error("`{text}` names nothing in a registry: the registry has no such tag or digest")]
+    NotInRegistry {
+        /// The reference, without a login.
+        text: String,
+    },
     /// A published file is not what was built.
-    #[error("{path} is gone, or is not what its record says any more")]
+    #[error("{path} is not what its record says any more: it was changed after it was built")]
     NotAsRecorded {
+        /// The artifact.
+        artifact: ArtifactName,
+        /// The file.
+        path: String,
+    },
+    /// A published file is not there any more.
+    #[error("{path} is gone")]
+    Gone {
         /// The artifact.
         artifact: ArtifactName,
         /// The file.
@@ -119,6 +134,14 @@ pub enum PublishError {
         /// Why.
         reason: String,
     },
+    /// A record that is there cannot be read.
+    #[error("{path}: {reason}")]
+    UnreadRecord {
+        /// Its file.
+        path: String,
+        /// Why not.
+        reason: RecordError,
+    },
     /// What every part of a run shares.
     #[error(transparent)]
     Invocation(#[from] InvocationError),
@@ -173,14 +196,34 @@ pub enum PublishError {
     Defect(#[from] Defect),
 }
 
+impl PublishError {
+    /// That a published file is not what was built: whether it was changed or is gone, the disk says.
+    #[must_use]
+    pub fn not_as_recorded(artifact: &ArtifactName, file: &Path) -> Self {
+        let (artifact, path) = (artifact.clone(), file.display().to_string());
+        match file.exists() {
+            true => Self::NotAsRecorded { artifact, path },
+            false => Self::Gone { artifact, path },
+        }
+    }
+}
+
 impl RunError for PublishError {
     fn advice(&self) -> Advice<'_> {
         match self {
-            Self::Repository { .. } | Self::Reference { .. } | Self::NotUsable { .. } => {
-                Advice::exit(exit::INPUT_INVALID)
+            Self::Repository { .. }
+            | Self::NotInRegistry { .. }
+            | Self::Reference { .. }
+            | Self::NotUsable { .. } => Advice::exit(exit::INPUT_INVALID),
+            Self::UnreadRecord { path, reason } => {
+                let place = reason.line().map_or_else(|| Place::file(path), |line| Place::line(path, line));
+                Advice::exit(exit::INPUT_INVALID).at(Some(place))
             }
             Self::NotAsRecorded { artifact, path } => Advice::exit(exit::NOT_REPRODUCIBLE)
                 .hint(format!("what differs: kiln verify {path}"))
+                .hint(format!("build it again: kiln build {artifact}")),
+            Self::Gone { artifact, .. } => Advice::exit(exit::NOT_REPRODUCIBLE)
+                .hint("what else is not as it was built: kiln verify")
                 .hint(format!("build it again: kiln build {artifact}")),
             Self::NotInLedger { artifact, .. } | Self::NeverBuilt { artifact, .. } => {
                 Advice::exit(exit::NOT_REPRODUCIBLE)
@@ -240,14 +283,28 @@ mod tests {
                 exit::INPUT_INVALID,
                 0,
             ),
+            (PublishError::NotInRegistry { text: "x".to_owned() }, exit::INPUT_INVALID, 0),
             (
                 PublishError::NotUsable { what: "x".to_owned(), reason: "x".to_owned() },
+                exit::INPUT_INVALID,
+                0,
+            ),
+            (
+                PublishError::UnreadRecord {
+                    path: "x".to_owned(),
+                    reason: RecordError::Contradiction("x".to_owned()),
+                },
                 exit::INPUT_INVALID,
                 0,
             ),
             (PublishError::Gathering { problems: vec!["x".to_owned()] }, exit::NOT_REPRODUCIBLE, 1),
             (
                 PublishError::NotAsRecorded { artifact: "app".parse().unwrap(), path: "x".to_owned() },
+                exit::NOT_REPRODUCIBLE,
+                2,
+            ),
+            (
+                PublishError::Gone { artifact: "app".parse().unwrap(), path: "x".to_owned() },
                 exit::NOT_REPRODUCIBLE,
                 2,
             ),

@@ -116,8 +116,7 @@ fn export_index(
     index: &IndexRecord,
 ) -> Result<Exported, PublishError> {
     let Some(output) = index.archive() else {
-        let path = folder.join(IndexRecord::FILE).display().to_string();
-        return Err(PublishError::NotAsRecorded { artifact: index.artifact.clone(), path });
+        return Err(PublishError::not_as_recorded(&index.artifact, &folder.join(IndexRecord::FILE)));
     };
     let mut unpacked_size = 0;
     for one in &index.platforms {

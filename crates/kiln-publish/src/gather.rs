@@ -185,10 +185,7 @@ fn bring(
         io::copy(&mut open_regular(path)?, &mut publication.create(&name)?)?;
     }
     let sealed = publication.seal()?;
-    let changed = |path: &Path| PublishError::NotAsRecorded {
-        artifact: artifact.clone(),
-        path: path.display().to_string(),
-    };
+    let changed = |path: &Path| PublishError::not_as_recorded(artifact, path);
     match &offer.record {
         Some(record) => {
             for output in &record.outputs {

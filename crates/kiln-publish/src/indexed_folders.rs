@@ -69,7 +69,11 @@ pub(crate) fn index(
     let mut noted = Vec::new();
     for (name, entry) in &named {
         match published.get(name) {
-            None => wrong.push(format!("{name} is named, and {} is not there", place(name.as_str()))),
+            None => {
+                let lacks =
+                    if dist.join(name.as_str()).is_dir() { "holds no record" } else { "is not there" };
+                wrong.push(format!("{name} is named, and {} {lacks}", place(name.as_str())));
+            }
             Some(Some(there)) if there == entry => {
                 let newest = ledger.and_then(|ledger| ledger.published(name).ok().flatten());
                 if let Some(newest) = newest.filter(|newest| newest.record != entry.of) {
@@ -96,9 +100,16 @@ pub(crate) fn index(
             }
         }
     }
-    for name in published.keys().filter(|name| !named.contains_key(*name)) {
+    for (name, there) in published.iter().filter(|(name, _)| !named.contains_key(*name)) {
         let place = place(name.as_str());
-        noted.push(format!("{place} is not named: it has no manifest any more, or is not what was built"));
+        // Why, only its workspace can tell; elsewhere it is no part of what was released.
+        match (ledger, there) {
+            (Some(_), _) => noted
+                .push(format!("{place} is not named: it has no manifest any more, or is not what was built")),
+            (None, Some(_)) => wrong.push(format!("{place} is there, and is not named")),
+            // What has no archive is not named, and what cannot be understood is told for itself.
+            (None, None) => {}
+        }
     }
     if !wrong.is_empty() {
         wrong.extend(noted);

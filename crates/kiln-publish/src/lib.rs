@@ -19,6 +19,7 @@ mod gather;
 mod held;
 mod indexed_folders;
 mod inside;
+mod left_behind;
 mod named_build;
 mod notices;
 mod operand;
@@ -27,6 +28,7 @@ mod published;
 mod published_image;
 mod published_index;
 mod pull;
+mod pull_all;
 mod pull_image;
 mod push;
 mod read_image;
@@ -49,21 +51,23 @@ pub use compared::compared;
 pub use declaration::name_declarations;
 #[cfg(feature = "schema")]
 pub use deployment::deployment_index_schema;
-pub use deployment::{enter_in_index, write_index};
+pub use deployment::{enter_in_index, index_of_nothing, write_index};
 pub use document::{described, documents, index_documents};
 pub use error::PublishError;
 pub use export::{Exported, ExportedPlatform, exported};
 pub use gather::{Gathered, gather};
 pub use held::Held;
+pub use left_behind::{LeftBehind, left_behind};
 pub use named_build::{NamedBuild, NamedWorkspace, Operand};
 pub use notices::{Notice, notices};
-pub use operand::{claimed, operand, operand_beside, resolve};
+pub use operand::{Ahead, Beside, claimed, has_name_of_archive, operand, operand_beside, resolve};
 pub use platforms::{IndexResult, publish_index};
 pub use published_image::stored_image;
 pub use pull::{
     Contested, InRegistry, PullRequest, Pulled, RegistryIndex, is_registry_reference, look_up, pull,
     pull_record,
 };
+pub use pull_all::{PullAllRequest, PulledAll, pull_all};
 pub use push::{PushRequest, Pushed, PushedManifest, push};
 pub use read_image::{HeldImages, ReadImage, read_image};
 pub use reference::{

@@ -2,7 +2,8 @@
 
 use crate::content::Content;
 use kiln_audit::{Known, Subject};
-use kiln_record::{ArtifactName, Attributes, Record, TreePath};
+use kiln_record::{ArtifactName, Attributes, Place, Record, TreePath};
+use kiln_sbom::Aside;
 use kiln_store::RunDetails;
 use std::collections::BTreeMap;
 
@@ -21,6 +22,10 @@ pub struct NamedBuild {
     pub label: String,
     /// What the latest run measured of it.
     pub run: Option<RunDetails>,
+    /// That what its record describes is not beside that, in a line; none where it is, or need not be.
+    pub absent: Option<String>,
+    /// Of a bill of materials: what it says of some of what it names, and a record has no place for.
+    pub aside: Aside,
     /// Where its files are, if they are at hand.
     pub(crate) content: Option<Content>,
 }
@@ -35,6 +40,8 @@ impl NamedBuild {
             number: None,
             label: label.into(),
             run: None,
+            absent: None,
+            aside: Aside::default(),
             content: None,
         }
     }
@@ -64,4 +71,30 @@ pub struct NamedWorkspace {
     pub artifacts: BTreeMap<ArtifactName, NamedBuild>,
     /// Those that are named and cannot be read, with the reason.
     pub unread: BTreeMap<ArtifactName, String>,
+    /// Where those are wrong, of which that is known.
+    pub places: BTreeMap<ArtifactName, Place>,
+}
+
+impl NamedWorkspace {
+    /// One with nothing in it.
+    pub(crate) fn empty(label: &str) -> Self {
+        Self {
+            label: label.to_owned(),
+            artifacts: BTreeMap::new(),
+            unread: BTreeMap::new(),
+            places: BTreeMap::new(),
+        }
+    }
+
+    /// What names each artifact that can be read alone, in the order of their names.
+    #[must_use]
+    pub fn operands(&self) -> Vec<String> {
+        let folder = self.label.strip_suffix("index.json").unwrap_or(&self.label);
+        let (folder, between) = match folder.trim_end_matches('/') {
+            "" if folder.is_empty() => (".", '/'),
+            revision if revision.starts_with("git:") => (revision, ':'),
+            folder => (folder, '/'),
+        };
+        self.artifacts.keys().map(|name| format!("{folder}{between}{name}")).collect()
+    }
 }

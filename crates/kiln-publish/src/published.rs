@@ -44,7 +44,7 @@ pub(crate) fn published_file(
 
 /// That a file is gone, or is not what was built.
 pub(crate) fn not_as_recorded(record: &Record, file: &Path) -> PublishError {
-    PublishError::NotAsRecorded { artifact: record.artifact.clone(), path: file.display().to_string() }
+    PublishError::not_as_recorded(&record.artifact, file)
 }
 
 /// The digest and length of a file.

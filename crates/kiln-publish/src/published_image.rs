@@ -84,7 +84,7 @@ pub(crate) fn manifest_and_blobs(
 /// A published image, with its layers in the store. Every file must still be what the record says.
 ///
 /// # Errors
-/// [`PublishError::NotAsRecorded`]; what is wrong with its documents; [`PublishError::Store`].
+/// [`PublishError::NotAsRecorded`] and [`PublishError::Gone`]; what is wrong with its documents; [`PublishError::Store`].
 pub fn stored_image(
     folder: &Path,
     record: &Record,

@@ -29,7 +29,8 @@ pub(crate) fn published_index(folder: &Path) -> Result<Option<IndexRecord>, Publ
         return Ok(None);
     }
     let broken = |reason: String| PublishError::NotUsable { what: file.display().to_string(), reason };
-    let record = IndexRecord::from_json(&read_regular(&file)?).map_err(|error| broken(error.to_string()))?;
+    let record = IndexRecord::from_json(&read_regular(&file)?)
+        .map_err(|reason| PublishError::UnreadRecord { path: file.display().to_string(), reason })?;
     if Digest::of(&index_bytes(&record)?) != record.index {
         return Err(broken("it was edited: the digest of the index does not follow from it".to_owned()));
     }
@@ -48,10 +49,7 @@ pub(crate) fn checked_index(
     for output in &record.outputs {
         let file = folder.join(&output.file_name);
         if !file.is_file() || digest_of(&file)? != (output.digest, output.size) {
-            return Err(PublishError::NotAsRecorded {
-                artifact: artifact.clone(),
-                path: file.display().to_string(),
-            });
+            return Err(PublishError::not_as_recorded(artifact, &file));
         }
     }
     for one in &record.platforms {
@@ -66,10 +64,7 @@ pub(crate) fn checked_index(
             });
         }
         if platform.image.as_ref().map(|image| image.manifest) != Some(one.manifest) {
-            return Err(PublishError::NotAsRecorded {
-                artifact: artifact.clone(),
-                path: folder.join(IndexRecord::FILE).display().to_string(),
-            });
+            return Err(PublishError::not_as_recorded(artifact, &folder.join(IndexRecord::FILE)));
         }
     }
     Ok(Some(record))

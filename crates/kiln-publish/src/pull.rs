@@ -226,27 +226,34 @@ async fn pull_one(
     Ok(pulled)
 }
 
-/// Writes documents beside what they refer to, and notes those that follow from no record.
+/// Writes documents beside what they refer to, and notes those that follow from no record. Those have no name that one which does
+/// would have, and none of them is what is read as the record.
 fn write_documents(
     documents: &[Attached],
     described: &BTreeMap<Digest, String>,
     into: &Path,
     pulled: &mut Pulled,
 ) -> Result<(), PublishError> {
-    for document in documents {
+    let is_described = |document: &&Attached| {
+        let is_signature = [DSSE, SIGNED_NOTE].contains(&document.artifact_type.as_str())
+            || is_signature(&document.file_name);
+        // No record describes a signature: whose it is, is told by the key.
+        is_signature || described.contains_key(&Digest::of(&document.bytes))
+    };
+    let (own, foreign): (Vec<_>, Vec<_>) = documents.iter().partition(is_described);
+    let all = own.into_iter().map(|document| (document, true));
+    for (document, is_described) in all.chain(foreign.into_iter().map(|document| (document, false))) {
         let digest = Digest::of(&document.bytes);
         let mut path = into.join(&document.file_name);
         // Two builds may have given the same bytes, with documents of their own.
-        if path.is_file() && Digest::of(&read_regular(&path)?) != digest {
+        let is_taken = path.is_file() && Digest::of(&read_regular(&path)?) != digest;
+        if is_taken || !is_described && document.file_name == "record.json" {
             path = into.join(format!("{}-{}", &document.manifest.hex()[..12], document.file_name));
         }
         let mut temporary = tempfile::NamedTempFile::new_in(into)?;
         std::io::Write::write_all(&mut temporary, &document.bytes)?;
         let path = keep(temporary, &path, &digest)?;
-        // No record describes a signature: whose it is, is told by the key.
-        let is_signature = [DSSE, SIGNED_NOTE].contains(&document.artifact_type.as_str())
-            || is_signature(&document.file_name);
-        if !is_signature && !described.contains_key(&digest) {
+        if !is_described {
             pulled.foreign.push(path.clone());
         }
         pulled.files.push((path, digest));
@@ -365,7 +372,7 @@ async fn find(
     let bytes = registry
         .manifest(reference.repository(), &named)
         .await?
-        .ok_or_else(|| error("the registry has no such tag or digest".to_owned()))?;
+        .ok_or_else(|| PublishError::NotInRegistry { text: without_login(text) })?;
     let repository = Repository { registry, reference };
     let digest = Digest::of(&bytes);
     let index = read_image_index(&bytes).map_err(in_registry(text))?;

@@ -1,7 +1,7 @@
 //! References to builds: what `diff`, `show` and `verify` take on the command line.
 
 use crate::PublishError;
-use crate::content::content_beside;
+use crate::content::beside;
 use crate::deployment::is_deployment_index;
 use crate::document::{documents, index_documents, written};
 use crate::indexed_folders::verify_deployment_index;
@@ -160,7 +160,7 @@ pub(crate) fn build_of_ledger(environment: &Environment, text: &str) -> Result<N
     let record = ledger.record(&name, number)?;
     // What the build after it says of it is held as well.
     ledger.at(&name, number)?;
-    let content = content_beside(&environment.dist.join(name.as_str()), &record);
+    let content = beside(&environment.dist.join(name.as_str()), &record).content();
     let run = ledger.run_details(&name, number)?;
     let label = format!("{name}@{number}");
     Ok(NamedBuild { number: Some(number), run, content, ..NamedBuild::recorded(record, label) })
@@ -208,9 +208,8 @@ fn find_record(environment: &Environment, file: &Path, record: Option<&Path>) ->
     let beside = record_beside(file);
     let candidate = record.map(Path::to_owned).or_else(|| beside.is_file().then_some(beside));
     if let Some(candidate) = candidate {
-        let found = Record::from_json(&read_regular(&candidate)?).map_err(|error| {
-            PublishError::NotUsable { what: candidate.display().to_string(), reason: error.to_string() }
-        })?;
+        let found = Record::from_json(&read_regular(&candidate)?)
+            .map_err(|reason| PublishError::UnreadRecord { path: candidate.display().to_string(), reason })?;
         // The record beside a file says what that file should be, whatever else is known of these bytes.
         return Ok(Found::Beside(Box::new(found), candidate.display().to_string()));
     }
@@ -362,7 +361,11 @@ pub fn verify_file(
                 verdict.tree_equal = Some(tree.digest() == record.tree);
                 verdict.differences = differences(&tree, &record.to_tree());
             }
-            Err(error) => verdict.differences = vec![format!("it cannot be read as a zip: {error}")],
+            Err(error) => {
+                verdict.differences = vec![format!(
+                    "it is none of the documents that follow from that record, and cannot be read as a zip: {error}"
+                )];
+            }
         }
         verdict.differences.splice(0..0, whose(environment, digest)?);
     }
@@ -452,7 +455,8 @@ fn of_deployment(
     if !is_deployment_index(file) {
         return Ok(false);
     }
-    let is_own = fs::canonicalize(folder).ok() == fs::canonicalize(&environment.dist).ok();
+    let is_own = environment.has_workspace()
+        && fs::canonicalize(folder).ok() == fs::canonicalize(&environment.dist).ok();
     let ledger = is_own.then(|| ledger_of(environment));
     let (row, artifacts) = verify_deployment_index(folder, ledger.as_ref())?;
     verdict.bytes_equal = row.state != State::Differs;

@@ -28,8 +28,8 @@ pub fn settle_published(environment: &Environment, workspace: &Workspace) -> Res
     Ok(settled)
 }
 
-/// The same for whoever only reads: where nothing is left to do, nobody is waited for and nothing is written. While another
-/// kiln has the workspace, it is left to that.
+/// The same for whoever hands on what is published: where nothing is left to do, nobody is waited for and nothing is written. While
+/// another kiln has the workspace, it is left to that.
 ///
 /// # Errors
 /// As [`settle_published`].

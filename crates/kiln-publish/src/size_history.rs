@@ -95,6 +95,8 @@ pub async fn read_histories(environment: &Environment, named: &[String]) -> Resu
                     return Err(PublishError::Reference { text: text.clone(), reason });
                 }
                 Operand::Workspace(all) => {
+                    let unread = all.unread.iter();
+                    histories.unread.extend(unread.map(|(name, reason)| format!("{text}: {name}: {reason}")));
                     histories.records.extend(all.artifacts.into_values().map(|build| build.record.into()));
                 }
             }

@@ -6,13 +6,14 @@ use crate::deployment::Indexed;
 use crate::document::{documents, index_documents};
 use crate::held::{Held, held};
 use crate::indexed_folders::{index, names_in};
+use crate::left_behind::left_behind;
 use crate::published::{digest_of, published_record};
 use crate::published_index::checked_index;
 use crate::reference::ledger_of;
 use crate::release::{RELEASE, is_signature};
 use crate::row::{Row, State, in_workspace};
 use fs_err as fs;
-use kiln_invocation::{Environment, blocking};
+use kiln_invocation::{Environment, blocking, read_usable_workspace};
 use kiln_record::{ArtifactName, Digest, IndexRecord, counted};
 use kiln_store::{HeadState, Ledger, read_regular};
 use std::collections::{BTreeMap, BTreeSet};
@@ -38,6 +39,11 @@ fn look(environment: &Environment) -> Result<Vec<Row>, PublishError> {
     let ledger = ledger_of(environment);
     let dist = &environment.dist;
     let place = |name: &str| in_workspace(environment, &dist.join(name));
+    // Where kiln.toml cannot be read, nobody knows what its artifacts are.
+    let left_behind = match read_usable_workspace(&environment.root) {
+        Ok(workspace) => left_behind(environment, &workspace)?,
+        Err(_) => Vec::new(),
+    };
     let mut rows = Vec::new();
     let mut published: BTreeMap<ArtifactName, Option<Indexed>> = BTreeMap::new();
     for name in names_in(dist)? {
@@ -52,7 +58,7 @@ fn look(environment: &Environment) -> Result<Vec<Row>, PublishError> {
         let artifact = name.parse::<ArtifactName>().ok().filter(|_| path.is_dir());
         let Some(artifact) = artifact else {
             let why = if name.starts_with('.') {
-                "another kiln is publishing, or one was killed: the next build ends that"
+                "another kiln is publishing, or one was killed: the next build ends that, and so does kiln verify --repair"
             } else {
                 "it is nothing that kiln publishes"
             };
@@ -64,10 +70,14 @@ fn look(environment: &Environment) -> Result<Vec<Row>, PublishError> {
         } else {
             folder(&ledger, &path, &artifact)
         };
-        let (state, lines, indexed) = match looked {
+        let (mut state, mut lines, indexed) = match looked {
             Ok(looked) => looked,
             Err(error) => (State::Differs, vec![error.to_string()], None),
         };
+        if let Some(left) = left_behind.iter().find(|left| left.artifact == artifact) {
+            state = state.max(State::Noted);
+            lines.push(format!("it is {}", left.line()));
+        }
         rows.push(Row { subject: place(&name), state, lines });
         published.insert(artifact, indexed);
     }
@@ -227,11 +237,15 @@ fn histories(
                 "the newest one is not stated as such yet: the process that entered it ended".to_owned(),
             );
         }
-        if !published.contains_key(&artifact) {
-            lines.push("not published now".to_owned());
+        let is_there = published.contains_key(&artifact);
+        if !is_there {
+            let is_stated = environment.root.join(format!("manifests/{artifact}.toml")).is_file();
+            let way = if is_stated { format!("; to have it: kiln build {artifact}") } else { String::new() };
+            lines.push(format!("not published now{way}"));
         }
         let state = match survey.head {
             None | Some(HeadState::NotStated) => State::NotChecked,
+            Some(_) if !is_there => State::NotChecked,
             Some(_) if lines.len() > 1 => State::Noted,
             Some(_) => State::Same,
         };

@@ -1,29 +1,30 @@
 //! Files: records, indexes of workspaces, lists of components, and archives with or without a record.
 
 use crate::PublishError;
-use crate::content::{Content, content_at, content_beside};
+use crate::content::{Content, beside, content_at};
 use crate::named_build::{NamedBuild, Operand};
+use crate::operand::beside::{Ahead, Beside, is_document};
 use crate::operand::workspace::workspace;
 use crate::published::digest_of;
 use crate::reference::build_of_archive;
-use crate::scan::{Found, ImagePlace, ZipBefore, image_files, listed_record, record_of, zip_files};
+use crate::scan::{Found, ImagePlace, ZipBefore, ZipPlace, image_files, listed_record, record_of, zip_files};
 use fs_err as fs;
 use kiln_audit::Known;
 use kiln_invocation::Environment;
 use kiln_pack::{Limits, ZipReader};
-use kiln_record::{ArtifactKind, ArtifactName, Digest, IndexRecord, Record};
+use kiln_record::{ArtifactKind, ArtifactName, Digest, IndexRecord, Record, RecordError};
 use kiln_sbom::{LISTED_LIMIT, read_listed};
 use kiln_store::read_regular;
 use std::collections::BTreeSet;
 use std::io::{BufReader, Read as _};
 use std::path::Path;
 
-/// What a file names. `before` was read already, and may share content with it.
+/// What a file names.
 pub(super) fn operand(
     environment: &Environment,
     path: &Path,
     text: &str,
-    before: Option<&NamedBuild>,
+    beside: Beside<'_>,
 ) -> Result<Operand, PublishError> {
     let start = start_of(path)?;
     if let Some(form) = unread_bill(&start) {
@@ -34,7 +35,7 @@ pub(super) fn operand(
             ),
         });
     }
-    if path.extension().is_some_and(|extension| extension == "json" || extension == "spdx") {
+    if is_document(path) {
         return of_json(path, text);
     }
     let form = kind(path, &start)?;
@@ -43,8 +44,11 @@ pub(super) fn operand(
         // Nothing else is asked, so that what is large need not be read for its digest.
         return Err(unknown(text));
     }
-    let (digest, size) = digest_of(path)?;
-    if let Some(build) = described(environment, path, digest, text)? {
+    let hashed = || beside.ahead.map_or_else(|| digest_of(path), Ahead::finish);
+    // Two things to read, of which each takes its time.
+    let (hashed, claimed) = rayon::join(hashed, || claimed(path));
+    let (digest, size) = hashed?;
+    if let Some(build) = described(environment, path, digest, claimed?, text)? {
         return Ok(Operand::Build(Box::new(build)));
     }
     let found = Found {
@@ -54,13 +58,17 @@ pub(super) fn operand(
     };
     let mut build = match form {
         Kind::Zip => {
-            let before = before.and_then(|build| match &build.content {
-                Some(Content::Zip(path)) => Some(ZipBefore { path, record: &build.record }),
-                _ => None,
+            let before = beside.before.and_then(|before| match before {
+                Operand::Build(build) => match &build.content {
+                    Some(Content::Zip(zip)) => Some(ZipBefore { zip, record: &build.record }),
+                    _ => None,
+                },
+                Operand::Workspace(_) => None,
             });
-            let files = zip_files(path, before.as_ref())?;
+            let zip = ZipPlace::new(path);
+            let files = zip_files(&zip, before.as_ref())?;
             let record = record_of(found, &files, None);
-            let content = Some(Content::Zip(path.to_owned()));
+            let content = Some(Content::Zip(zip));
             // It may be a program, and is no file of the archive.
             let label = match files.leading {
                 0 => text.to_owned(),
@@ -105,24 +113,32 @@ pub(crate) fn image(
     })
 }
 
-/// The build that the record beside a file or the ledger describes it as.
+/// The record beside a file, whether or not it describes that.
+fn claimed(path: &Path) -> Result<Option<Record>, PublishError> {
+    let beside = crate::reference::record_beside(path);
+    if !beside.is_file() {
+        return Ok(None);
+    }
+    let record = Record::from_json(&read_regular(&beside)?);
+    record
+        .map(Some)
+        .map_err(|reason| PublishError::UnreadRecord { path: beside.display().to_string(), reason })
+}
+
+/// The build that the record beside a file, which is `claimed` to be its own, or the ledger describes it as.
 fn described(
     environment: &Environment,
     path: &Path,
     digest: Digest,
+    claimed: Option<Record>,
     text: &str,
 ) -> Result<Option<NamedBuild>, PublishError> {
     let content = |record: &Record| content_at(path, record);
-    let beside = crate::reference::record_beside(path);
-    if beside.is_file() {
-        let record = Record::from_json(&read_regular(&beside)?).map_err(|error| PublishError::NotUsable {
-            what: beside.display().to_string(),
-            reason: error.to_string(),
-        })?;
-        if record.outputs.iter().any(|output| output.digest == digest) {
-            let content = content(&record);
-            return Ok(Some(NamedBuild { content, ..NamedBuild::recorded(record, text) }));
-        }
+    if let Some(record) = claimed
+        && record.outputs.iter().any(|output| output.digest == digest)
+    {
+        let content = content(&record);
+        return Ok(Some(NamedBuild { content, ..NamedBuild::recorded(record, text) }));
     }
     let found = if environment.has_workspace() { build_of_archive(environment, digest, text)? } else { None };
     Ok(found.map(|build| NamedBuild { content: content(&build.record), ..build }))
@@ -135,14 +151,18 @@ fn of_json(path: &Path, text: &str) -> Result<Operand, PublishError> {
     if bytes.len() as u64 > LISTED_LIMIT {
         return Err(error(format!("it is larger than {LISTED_LIMIT} bytes")));
     }
-    let json: serde_json::Value =
-        serde_json::from_slice(&bytes).map_err(|reason| error(format!("it is not JSON: {reason}")))?;
+    let is_record = path.file_name().is_some_and(|name| name == "record.json");
+    let json: serde_json::Value = serde_json::from_slice(&bytes).map_err(|reason| match is_record {
+        true => PublishError::UnreadRecord { path: text.to_owned(), reason: RecordError::Json(reason) },
+        false => error(format!("it is not JSON: {reason}")),
+    })?;
     if let Some(listed) = read_listed(&json).map_err(|reason| error(reason.to_string()))? {
         let name = listed.subject.as_deref().and_then(|name| name.parse().ok());
         let record = listed_record(name.unwrap_or_else(|| name_of(path)), listed.components);
         let label = format!("{text} ({})", listed.format);
         return Ok(Operand::Build(Box::new(NamedBuild {
             known: Known::Components,
+            aside: listed.aside,
             ..NamedBuild::recorded(record, label)
         })));
     }
@@ -160,9 +180,12 @@ fn of_json(path: &Path, text: &str) -> Result<Operand, PublishError> {
     if json.get("format").is_none() {
         return Err(error(no_document(&json).to_owned()));
     }
-    let record = Record::from_json(&bytes).map_err(|reason| error(reason.to_string()))?;
-    let content = path.parent().and_then(|folder| content_beside(folder, &record));
-    Ok(Operand::Build(Box::new(NamedBuild { content, ..NamedBuild::recorded(record, text) })))
+    let record = Record::from_json(&bytes)
+        .map_err(|reason| PublishError::UnreadRecord { path: text.to_owned(), reason })?;
+    let found = path.parent().map(|folder| beside(folder, &record));
+    let absent = found.as_ref().and_then(|found| found.absent());
+    let content = found.and_then(|found| found.content());
+    Ok(Operand::Build(Box::new(NamedBuild { content, absent, ..NamedBuild::recorded(record, text) })))
 }
 
 /// What a JSON document is that is none of those that are read.

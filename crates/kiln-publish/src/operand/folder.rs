@@ -3,10 +3,13 @@
 use crate::PublishError;
 use crate::content::Content;
 use crate::named_build::{NamedBuild, Operand};
-use crate::operand::file::{image, name_of};
+use crate::operand::archives::only_archive;
+use crate::operand::beside::Beside;
+use crate::operand::file::{self, image, name_of};
 use crate::operand::workspace::{published, records_below, workspace};
 use crate::scan::{Found, ImagePlace, folder_files, record_of};
 use kiln_audit::Known;
+use kiln_invocation::Environment;
 use kiln_record::{ArtifactKind, IndexRecord};
 use kiln_store::read_regular;
 use std::path::Path;
@@ -20,7 +23,12 @@ pub(super) fn is_build(folder: &Path) -> bool {
 }
 
 /// What a folder names.
-pub(super) fn operand(folder: &Path, text: &str) -> Result<Operand, PublishError> {
+pub(super) fn operand(
+    environment: &Environment,
+    folder: &Path,
+    text: &str,
+    beside: Beside<'_>,
+) -> Result<Operand, PublishError> {
     if folder.join("record.json").is_file() {
         return Ok(Operand::Build(Box::new(published(folder, text)?)));
     }
@@ -43,6 +51,9 @@ pub(super) fn operand(folder: &Path, text: &str) -> Result<Operand, PublishError
     }
     if folder.join("index.json").is_file() || !records_below(folder).is_empty() {
         return workspace(folder, text);
+    }
+    if let Some(archive) = only_archive(folder, text)? {
+        return file::operand(environment, &archive, &archive.display().to_string(), beside);
     }
     let files = folder_files(folder)?;
     if files.tree.is_empty() {

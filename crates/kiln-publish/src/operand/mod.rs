@@ -1,12 +1,17 @@
 //! What stands on a command line for a build: files, folders, references, revisions of git. None of it needs a workspace, but for
 //! what only the ledger of one knows.
 
+mod archives;
+mod beside;
 mod file;
 mod folder;
 mod revision;
 mod workspace;
 
+pub use archives::has_name_of_archive;
+pub use beside::{Ahead, Beside};
 pub(crate) use file::image;
+pub(crate) use workspace::records_below;
 
 use crate::PublishError;
 use crate::named_build::{NamedBuild, Operand};
@@ -22,28 +27,24 @@ use std::path::Path;
 /// # Errors
 /// [`PublishError::Reference`] that says which forms were tried; [`PublishError::NotUsable`] if what is there cannot be read.
 pub fn operand(environment: &Environment, text: &str) -> Result<Operand, PublishError> {
-    operand_beside(environment, text, None)
+    operand_beside(environment, text, Beside::default())
 }
 
-/// The same of what is compared with something that was read before: what archives have in common is not unpacked again.
+/// The same of what is read beside something else.
 ///
 /// # Errors
 /// As [`operand`].
 pub fn operand_beside(
     environment: &Environment,
     text: &str,
-    before: Option<&Operand>,
+    beside: Beside<'_>,
 ) -> Result<Operand, PublishError> {
     if let Some(revision) = text.strip_prefix("git:") {
         return revision::operand(environment, revision, text);
     }
     let path = Path::new(text);
     if path.is_file() {
-        let before = before.and_then(|before| match before {
-            Operand::Build(build) => Some(&**build),
-            Operand::Workspace(_) => None,
-        });
-        return file::operand(environment, path, text, before).map_err(|error| of_operand(error, text));
+        return file::operand(environment, path, text, beside).map_err(|error| of_operand(error, text));
     }
     if let Some(reason) = no_operand(path, text) {
         return Err(PublishError::Reference { text: text.to_owned(), reason: reason.to_owned() });
@@ -55,7 +56,7 @@ pub fn operand_beside(
         name.as_ref().is_some_and(|name| ledger_of(environment).newest(name).is_ok_and(|one| one.is_some()))
     };
     if path.is_dir() && !is_built() && (name.is_none() || folder::is_build(path)) {
-        return folder::operand(path, text).map_err(|error| of_operand(error, text));
+        return folder::operand(environment, path, text, beside).map_err(|error| of_operand(error, text));
     }
     crate::reference::build_of_ledger(environment, text).map(|build| Operand::Build(Box::new(build)))
 }
@@ -102,10 +103,8 @@ pub fn claimed(environment: &Environment, text: &str) -> Result<NamedBuild, Publ
     if !Path::new(text).is_file() || !beside.is_file() {
         return resolve(environment, text);
     }
-    let record = Record::from_json(&read_regular(&beside)?).map_err(|error| PublishError::NotUsable {
-        what: beside.display().to_string(),
-        reason: error.to_string(),
-    })?;
+    let record = Record::from_json(&read_regular(&beside)?)
+        .map_err(|reason| PublishError::UnreadRecord { path: beside.display().to_string(), reason })?;
     Ok(NamedBuild::recorded(record, text))
 }
 
@@ -118,15 +117,16 @@ pub fn resolve(environment: &Environment, text: &str) -> Result<NamedBuild, Publ
     match operand(environment, text)? {
         Operand::Build(build) => Ok(*build),
         Operand::Workspace(workspace) => {
-            let names: Vec<String> = workspace.artifacts.keys().map(ToString::to_string).collect();
-            Err(PublishError::Reference {
-                text: text.to_owned(),
-                reason: format!(
-                    "it has {}, and one is asked for; name the folder of one: {}",
-                    counted(names.len(), "artifacts"),
-                    names.join(", ")
-                ),
-            })
+            let names = workspace.operands();
+            let count = counted(names.len() + workspace.unread.len(), "artifacts");
+            let mut reason = format!("it has {count}, and one is asked for");
+            if !names.is_empty() {
+                reason.push_str(&format!("; name one: {}", names.join(", ")));
+            }
+            for (name, why) in &workspace.unread {
+                reason.push_str(&format!("; {name} cannot be read: {why}"));
+            }
+            Err(PublishError::Reference { text: text.to_owned(), reason })
         }
     }
 }

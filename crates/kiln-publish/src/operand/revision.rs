@@ -68,8 +68,7 @@ pub(super) fn operand(environment: &Environment, named: &str, text: &str) -> Res
         let build = read(path, *number, &name).map_err(error)?;
         return Ok(Operand::Build(Box::new(build)));
     }
-    let mut workspace =
-        NamedWorkspace { label: text.to_owned(), artifacts: BTreeMap::new(), unread: BTreeMap::new() };
+    let mut workspace = NamedWorkspace::empty(text);
     for (name, (path, number)) in paths {
         match read(&path, number, &name) {
             Ok(build) => drop(workspace.artifacts.insert(name, build)),

@@ -489,7 +489,12 @@ fn continued(signed: &Signed<'_>, checkpoint: &Checkpoint) -> Option<String> {
         });
     };
     match proof.verify(older, &signed.request.keys) {
-        Ok(newer) if newer.size == checkpoint.size && newer.root == checkpoint.root => None,
+        Ok(newer) if newer == checkpoint => None,
+        Ok(newer) if newer.origin != checkpoint.origin => Some(format!(
+            "the proof is of the log {}, and the release's is called {}",
+            excerpt(&newer.origin),
+            excerpt(&checkpoint.origin)
+        )),
         Ok(newer) => Some(format!(
             "the proof is about a log of {}, and the release's has {}",
             counted(newer.size, "entries"),

@@ -7,7 +7,7 @@ use kiln_attest::{
     leaf_hash,
 };
 use kiln_invocation::Environment;
-use kiln_record::{ArtifactName, counted};
+use kiln_record::{ArtifactName, counted, excerpt};
 use kiln_store::{Ledger, LogLine, WorkspaceLock, write_atomically};
 use std::path::{Path, PathBuf};
 
@@ -147,18 +147,38 @@ pub fn log_state(environment: &Environment) -> Result<LogState, PublishError> {
 /// Holds the log against an older checkpoint of it that is kept elsewhere.
 ///
 /// # Errors
-/// [`PublishError::Forked`] if it does not continue it; [`AttestError::NotSigned`] if none of the keys signed it. Where no key
+/// [`PublishError::Forked`] if it does not continue it, or is called otherwise by now, or by `origin`; [`AttestError::NotSigned`] if none of the keys signed it. Where no key
 /// is given, what it says is held against the log, whoever says so.
 pub fn hold_log(
     environment: &Environment,
     path: &Path,
+    origin: Option<&str>,
     keys: &[PublicKey],
 ) -> Result<Checkpoint, PublishError> {
     let older = kept(path)?;
     let older = if keys.is_empty() { older.unverified() } else { older.verify(keys)?.0 };
     let forked = |reason| PublishError::Forked { checkpoint: path.display().to_string(), reason };
-    Log::of(environment.ledger().log()?).continues(older).map_err(forked)?;
+    let ledger = environment.ledger();
+    // Where nothing was signed yet, the log has no name that another could contradict.
+    let named = last(&ledger)?.map(|note| note.unverified().origin.clone());
+    if let Some(name) = origin.or(named.as_deref()) {
+        is_called(older, name).map_err(forked)?;
+    }
+    Log::of(ledger.log()?).continues(older).map_err(forked)?;
     Ok(older.clone())
+}
+
+/// Whether a checkpoint is of the log of this name, which is part of what was signed: no proof leads from one name to another
+/// ([`ConsistencyProof::verify`]).
+fn is_called(older: &Checkpoint, name: &str) -> Result<(), String> {
+    if older.origin == name {
+        return Ok(());
+    }
+    Err(format!(
+        "it is of the log {}, and this one is called {}: nothing that was signed under another name is proven to be continued",
+        excerpt(&older.origin),
+        excerpt(name)
+    ))
 }
 
 /// The proof, for whoever has an older checkpoint and no ledger, that the last checkpoint that was signed here continues it.
@@ -173,6 +193,7 @@ pub fn consistency_proof(environment: &Environment, older: &Path) -> Result<Cons
     })?;
     let (kept, now) = (kept(older)?, note.unverified());
     let forked = |reason| PublishError::Forked { checkpoint: older.display().to_string(), reason };
+    is_called(kept.unverified(), &now.origin).map_err(forked)?;
     let lines = ledger.log()?;
     let whole = Log::of(lines.clone());
     whole.continues(kept.unverified()).map_err(forked)?;

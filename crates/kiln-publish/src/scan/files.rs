@@ -3,28 +3,104 @@
 use super::{Contents, ELF, Files, ReadFile, Taken, is_bundled, is_metadata};
 use crate::PublishError;
 use fs_err as fs;
+use fs_err::os::unix::fs::FileExt as _;
 use kiln_audit::LARGEST_EXPLAINED;
-use kiln_pack::{Limits, Member, PackError, ZipReader, member_at, raw_stream_at};
+use kiln_pack::{Limits, Member, PackError, ZipReader, member_at};
 use kiln_record::{Attributes, Digest, Entry, Mode, Record, TreePath};
 use kiln_store::{open_regular, read_regular};
 use rayon::prelude::*;
 use std::collections::{BTreeMap, BTreeSet};
-use std::io::{self, BufReader, Read as _, Write};
+use std::io::{self, BufReader, Read, Seek, SeekFrom, Write};
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
+use std::sync::{Arc, OnceLock};
 
 /// Bits of a mode that let a file run as its owner or group.
 const PRIVILEGED: u32 = 0o6000;
-/// The largest member that is held against another as a whole, in bytes.
-const LARGEST_COMPARED: u64 = 16 << 20;
+/// Bytes of two members that are held against each other at once.
+const PIECE: usize = 1 << 16;
+/// Bytes that are read for a header before a member: most names are shorter.
+const AROUND_HEADER: usize = 256;
+/// Members that a thread takes at once: a few may take as long as all the others.
+const TAKEN_AT_ONCE: usize = 16;
 /// The most entries of a folder.
 const MOST_ENTRIES: usize = 200_000;
 
-type Zip = ZipReader<BufReader<fs::File>>;
+/// A zip at a place. What its directory says is read once, when it is first asked for.
+#[derive(Clone, Debug)]
+pub(crate) struct ZipPlace {
+    path: PathBuf,
+    directory: Arc<OnceLock<Directory>>,
+}
 
-fn open_zip(path: &Path) -> Result<Zip, PublishError> {
-    ZipReader::open_after_leading(BufReader::new(open_regular(path)?), &Limits::default())
-        .map_err(|reason| not_a_zip(path, &reason))
+#[derive(Debug)]
+struct Directory {
+    members: Vec<Member>,
+    leading: u64,
+}
+
+impl ZipPlace {
+    pub(crate) fn new(path: &Path) -> Self {
+        Self { path: path.to_owned(), directory: Arc::default() }
+    }
+
+    /// Where it is.
+    pub(crate) fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// How many bytes stand before the first member, if its directory was read.
+    pub(crate) fn leading(&self) -> Option<u64> {
+        self.directory.get().map(|directory| directory.leading)
+    }
+
+    fn directory(&self) -> Result<&Directory, PublishError> {
+        if let Some(directory) = self.directory.get() {
+            return Ok(directory);
+        }
+        let file = open_regular(&self.path)?;
+        let file = BufReader::with_capacity(AROUND_HEADER, Reading { file: &file, at: 0 });
+        let archive = ZipReader::open_after_leading(file, &Limits::default())
+            .map_err(|reason| not_a_zip(&self.path, &reason))?;
+        let leading = archive.leading();
+        Ok(self.directory.get_or_init(|| Directory { members: archive.into_members(), leading }))
+    }
+
+    /// The content of a member.
+    fn read(&self, file: &fs::File, member: &Member) -> Result<Vec<u8>, PublishError> {
+        let mut content = Vec::new();
+        member
+            .copy_from(&mut Reading { file, at: 0 }, &mut content)
+            .map_err(|reason| not_a_zip(&self.path, &reason))?;
+        Ok(content)
+    }
+}
+
+/// A file that is read at a place of the reader's own: several threads share it.
+struct Reading<'a> {
+    file: &'a fs::File,
+    at: u64,
+}
+
+impl Read for Reading<'_> {
+    fn read(&mut self, bytes: &mut [u8]) -> io::Result<usize> {
+        let length = self.file.read_at(bytes, self.at)?;
+        self.at += length as u64;
+        Ok(length)
+    }
+}
+
+impl Seek for Reading<'_> {
+    fn seek(&mut self, to: SeekFrom) -> io::Result<u64> {
+        let (start, by) = match to {
+            SeekFrom::Start(at) => (at, 0),
+            SeekFrom::End(by) => (self.file.metadata()?.len(), by),
+            SeekFrom::Current(by) => (self.at, by),
+        };
+        let before = || io::Error::new(io::ErrorKind::InvalidInput, "a place before the file's beginning");
+        self.at = start.checked_add_signed(by).ok_or_else(before)?;
+        Ok(self.at)
+    }
 }
 
 fn not_a_zip(path: &Path, reason: &PackError) -> PublishError {
@@ -33,17 +109,13 @@ fn not_a_zip(path: &Path, reason: &PackError) -> PublishError {
 }
 
 /// The content of some files of a zip, within the limits of all archives. No other member is unpacked.
-pub(crate) fn zip_contents(path: &Path, wanted: &BTreeSet<TreePath>) -> Result<Contents, PublishError> {
-    let mut archive = open_zip(path)?;
+pub(crate) fn zip_contents(zip: &ZipPlace, wanted: &BTreeSet<TreePath>) -> Result<Contents, PublishError> {
+    let file = open_regular(&zip.path)?;
     let is_wanted = |member: &&Member| {
         !member.is_symlink && member.size <= LARGEST_EXPLAINED && wanted.contains(&member.path)
     };
-    let members: Vec<Member> = archive.members().iter().filter(is_wanted).cloned().collect();
-    let read = members.into_iter().map(|member| match archive.read(&member) {
-        Ok(content) => Ok((member.path, content)),
-        Err(reason) => Err(not_a_zip(path, &reason)),
-    });
-    read.collect()
+    let members = zip.directory()?.members.iter().filter(is_wanted);
+    members.map(|member| Ok((member.path.clone(), zip.read(&file, member)?))).collect()
 }
 
 /// The content of some files of a folder. Links are not followed.
@@ -63,20 +135,20 @@ pub(crate) fn folder_contents(root: &Path, wanted: &BTreeSet<TreePath>) -> Resul
 /// A zip that was read before another one is: what is the same in both need not be unpacked again.
 pub(crate) struct ZipBefore<'a> {
     /// Where it is.
-    pub(crate) path: &'a Path,
+    pub(crate) zip: &'a ZipPlace,
     /// What it is known to hold.
     pub(crate) record: &'a Record,
 }
 
-impl ZipBefore<'_> {
+impl<'a> ZipBefore<'a> {
     /// Its members and the digests of their content, by path. Without any where it cannot be read: then nothing is the same.
-    fn members(&self) -> BTreeMap<TreePath, (Member, Digest)> {
-        let Ok(archive) = open_zip(self.path) else { return BTreeMap::new() };
+    fn members(&self) -> BTreeMap<&'a TreePath, (&'a Member, Digest)> {
+        let Ok(directory) = self.zip.directory() else { return BTreeMap::new() };
         let files: BTreeMap<&TreePath, &Entry> =
             self.record.files.iter().map(|file| (&file.path, &file.entry)).collect();
-        let known = archive.members().iter().filter_map(|member| match files.get(&member.path) {
+        let known = directory.members.iter().filter_map(|member| match files.get(&member.path) {
             Some(Entry::File { digest, size, .. }) if *size == member.size && !member.is_symlink => {
-                Some((member.path.clone(), (member.clone(), *digest)))
+                Some((&member.path, (member, *digest)))
             }
             _ => None,
         });
@@ -84,70 +156,80 @@ impl ZipBefore<'_> {
     }
 }
 
-/// Two files, each read by one thread alone.
-struct Pair {
-    file: fs::File,
-    before: Option<fs::File>,
+/// A file, and one before it with room for a piece of each.
+struct Pair<'a> {
+    file: &'a fs::File,
+    before: Option<(&'a fs::File, [Vec<u8>; 2])>,
 }
 
-/// The content of a member that a zip before had at the same path and in the same bytes, compressed as they are. A checksum that is
-/// equal says only that it is worth to look.
-fn unchanged(
-    pair: &mut Pair,
-    member: &Member,
-    old: Option<&(Member, Digest)>,
-) -> Result<Option<ReadFile>, PackError> {
-    let same = |old: &Member| {
+impl Pair<'_> {
+    /// The content of a member that a zip before had at the same path and in the same bytes, compressed as they are. A checksum that is
+    /// equal says only that it is worth to look.
+    fn unchanged(
+        &mut self,
+        member: &Member,
+        old: Option<&(&Member, Digest)>,
+    ) -> Result<Option<ReadFile>, PackError> {
         let told = |one: &Member| (one.method, one.crc32, one.size, one.compressed_size, one.is_symlink);
-        told(old) == told(member) && member.compressed_size <= LARGEST_COMPARED
-    };
-    let (Some(before), Some((old, digest))) = (&mut pair.before, old.filter(|(old, _)| same(old))) else {
-        return Ok(None);
-    };
-    if is_metadata(&member.path) {
-        return Ok(None);
+        let Some((old, digest)) = old.filter(|(old, _)| told(old) == told(member)) else { return Ok(None) };
+        if is_metadata(&member.path) || !self.is_alike(old, member)? {
+            return Ok(None);
+        }
+        let is_elf = is_bundled(&member.path) && {
+            let mut start = Vec::new();
+            let reading = Reading { file: self.file, at: 0 };
+            let content = member_at(reading, member.data_offset, member.compressed_size, member.method)?;
+            content.take(ELF.len() as u64).read_to_end(&mut start)?;
+            start == ELF
+        };
+        Ok(Some(ReadFile { digest: *digest, size: member.size, is_elf, kept: Vec::new() }))
     }
-    let a = raw_stream_at(before, old.data_offset, old.compressed_size)?;
-    let b = raw_stream_at(&mut pair.file, member.data_offset, member.compressed_size)?;
-    if a != b {
-        return Ok(None);
+
+    /// Whether two members, each of its file, have the same bytes in it.
+    fn is_alike(&mut self, old: &Member, new: &Member) -> io::Result<bool> {
+        let Some((before, [ours, theirs])) = &mut self.before else { return Ok(false) };
+        let mut at = 0;
+        while at < new.compressed_size {
+            let length = usize::try_from(new.compressed_size - at).map_or(PIECE, |left| left.min(PIECE));
+            self.file.read_exact_at(&mut ours[..length], new.data_offset + at)?;
+            before.read_exact_at(&mut theirs[..length], old.data_offset + at)?;
+            if ours[..length] != theirs[..length] {
+                return Ok(false);
+            }
+            at += length as u64;
+        }
+        Ok(true)
     }
-    let is_elf = is_bundled(&member.path) && {
-        let mut start = Vec::new();
-        let content = member_at(io::Cursor::new(&b), 0, member.compressed_size, member.method)?;
-        content.take(ELF.len() as u64).read_to_end(&mut start)?;
-        start == ELF
-    };
-    Ok(Some(ReadFile { digest: *digest, size: member.size, is_elf, kept: Vec::new() }))
 }
 
 /// Reads a zip within the limits of all archives: every member is checked, or is one of `before` byte for byte. Bytes may stand
 /// before the first member, as in a pex or what unpacks itself.
-pub(crate) fn zip_files(path: &Path, before: Option<&ZipBefore<'_>>) -> Result<Files, PublishError> {
-    let error = |reason: PackError| not_a_zip(path, &reason);
-    let mut archive = open_zip(path)?;
-    let mut files = Files { leading: archive.leading(), ..Files::default() };
+pub(crate) fn zip_files(zip: &ZipPlace, before: Option<&ZipBefore<'_>>) -> Result<Files, PublishError> {
+    let error = |reason: PackError| not_a_zip(&zip.path, &reason);
+    let directory = zip.directory()?;
+    let mut files = Files { leading: directory.leading, ..Files::default() };
     let known = before.map(ZipBefore::members).unwrap_or_default();
-    let open = || -> io::Result<Pair> {
-        let before = before.and_then(|before| open_regular(before.path).ok());
-        Ok(Pair { file: open_regular(path)?, before })
-    };
-    // Side by side, each through files of its own; what is wrong first in the archive's order ends all of it.
-    let read = archive.members().par_iter().map_init(open, |pair, member| {
-        let pair = pair.as_mut().map_err(|reason| io::Error::new(reason.kind(), reason.to_string()))?;
-        if let Some(read) = unchanged(pair, member, known.get(&member.path)).map_err(error)? {
+    let file = open_regular(&zip.path)?;
+    let old_file =
+        before.filter(|_| !known.is_empty()).and_then(|before| open_regular(&before.zip.path).ok());
+    let pair =
+        || Pair { file: &file, before: old_file.as_ref().map(|old| (old, [(); 2].map(|()| vec![0; PIECE]))) };
+    // Side by side; what is wrong first in the archive's order ends all of it.
+    let members = directory.members.par_iter().with_max_len(TAKEN_AT_ONCE);
+    let read = members.map_init(pair, |pair, member| {
+        if let Some(read) = pair.unchanged(member, known.get(&member.path)).map_err(error)? {
             return Ok(read);
         }
         let mut taken = Taken::of(&member.path, false);
         // Length and checksum are held against what is announced at its end.
-        member.copy_from(&mut pair.file, &mut taken).map_err(error)?;
+        member.copy_from(&mut Reading { file: &file, at: 0 }, &mut taken).map_err(error)?;
         Ok(taken.read())
     });
     let read: Vec<Result<ReadFile, PublishError>> = read.collect();
-    for (member, read) in archive.members().to_vec().iter().zip(read) {
+    for (member, read) in directory.members.iter().zip(read) {
         let read = read?;
         let entry = if member.is_symlink {
-            let target = archive.read(member).map_err(error)?;
+            let target = zip.read(&file, member)?;
             Entry::Symlink { target: String::from_utf8_lossy(&target).into_owned() }
         } else {
             let (digest, size) = files.put(&member.path, false, read);
@@ -158,7 +240,7 @@ pub(crate) fn zip_files(path: &Path, before: Option<&ZipBefore<'_>>) -> Result<F
             privileged(&mut files, &member.path, mode);
         }
         files.tree.insert(member.path.clone(), entry).map_err(|reason| PublishError::NotUsable {
-            what: path.display().to_string(),
+            what: zip.path.display().to_string(),
             reason: reason.to_string(),
         })?;
     }

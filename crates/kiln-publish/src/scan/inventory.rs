@@ -170,9 +170,11 @@ impl Inventory<'_> {
         let mut ordered: Vec<&String> = folders.keys().collect();
         ordered.sort_by_key(|folder| (Some(*folder) != installed_in.as_ref(), depth(folder)));
         for folder in ordered {
+            // What a distribution says of its files is not judged here, and is read below.
             let metadata = &self.files.metadata;
             let read = &mut |path: &TreePath| -> Result<Vec<u8>, Infallible> {
-                Ok(metadata.get(path).cloned().unwrap_or_default())
+                let asked = (path.file_name() == "METADATA").then(|| metadata.get(path).cloned());
+                Ok(asked.flatten().unwrap_or_default())
             };
             let Ok(all) = distributions_in_tree(&self.files.tree, Some(folder), read);
             for found in all {
@@ -194,14 +196,8 @@ impl Inventory<'_> {
         if self.components.contains_key(&id) {
             id = ComponentId::new(Ecosystem::Python, &format!("{name}/{folder}"));
         }
-        let mut paths: BTreeSet<TreePath> = self
-            .files
-            .tree
-            .iter()
-            .map(|(path, _)| path)
-            .filter(|path| path.is_within(found.dist_info.as_str()))
-            .cloned()
-            .collect();
+        let beginning = format!("{}/", found.dist_info);
+        let mut paths: BTreeSet<TreePath> = self.files.tree.beginning_with(&beginning).cloned().collect();
         match content("RECORD") {
             Some(record) => {
                 let named = record.lines().map(first_field);

@@ -6,7 +6,7 @@ mod files;
 mod image;
 mod inventory;
 
-pub(crate) use files::{ZipBefore, folder_contents, folder_files, zip_contents, zip_files};
+pub(crate) use files::{ZipBefore, ZipPlace, folder_contents, folder_files, zip_contents, zip_files};
 pub(crate) use image::{ImagePlace, KeptLayer, image_files, kept_layers, laid};
 pub(crate) use inventory::{Found, listed_record, record_of};
 
