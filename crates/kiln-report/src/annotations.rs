@@ -1,6 +1,6 @@
 //! Remarks as annotations of GitHub Actions: workflow commands, a line each, that its runner shows beside the code.
 
-use crate::judgement::{CaseState, Judgement, Remark};
+use crate::judgement::{Judgement, Remark};
 use kiln_record::{Level, Place};
 
 /// The commands for all remarks, and for what broke off.
@@ -8,29 +8,20 @@ use kiln_record::{Level, Place};
 pub fn github_annotations(judgements: &[Judgement]) -> String {
     let mut text = String::new();
     for judgement in judgements {
-        for remark in &judgement.remarks {
+        for remark in judgement.shown() {
             text.push_str(&of_remark(judgement, remark));
-        }
-        for case in &judgement.cases {
-            if let CaseState::Broken(why) = &case.state {
-                let place = judgement.declared_in.as_ref().map(|file| Place::file(file));
-                let title = format!("{}: {}", judgement.name, case.name);
-                text.push_str(&github_annotation(Level::Deny, place.as_ref(), &title, why));
-            }
         }
     }
     text
 }
 
 fn of_remark(judgement: &Judgement, remark: &Remark) -> String {
-    let declared = judgement.declared_in.as_ref().map(|file| Place::file(file));
-    let title = format!("{} {}: {}", remark.rule, judgement.name, remark.subject);
-    github_annotation(remark.level, remark.place.as_ref().or(declared.as_ref()), &title, &remark.lines())
+    let title = format!("{} {}", remark.rule, judgement.title(remark));
+    github_annotation(remark.level, judgement.place(remark).as_ref(), &title, &remark.lines())
 }
 
 /// One such command, with its line's end.
-#[must_use]
-pub fn github_annotation(level: Level, place: Option<&Place>, title: &str, message: &str) -> String {
+fn github_annotation(level: Level, place: Option<&Place>, title: &str, message: &str) -> String {
     let command = match level {
         Level::Deny => "error",
         Level::Warn => "warning",
@@ -84,5 +75,17 @@ mod tests {
             text,
             "::error file=manifests/app.toml,title=wrong-machine app%3A a.so::it is for aarch64\n"
         );
+    }
+
+    #[test]
+    fn a_subject_that_is_judged_alone_is_called_once() {
+        let judgement = Judgement {
+            name: "a.zip".to_owned(),
+            declared_in: Some("dist/a.zip".to_owned()),
+            remarks: vec![Remark::new("verify-differs", Level::Deny, "a.zip", "missing")],
+            ..Judgement::default()
+        };
+        let text = github_annotations(&[judgement]);
+        assert_eq!(text, "::error file=dist/a.zip,title=verify-differs a.zip::missing\n");
     }
 }

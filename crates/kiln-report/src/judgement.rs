@@ -33,8 +33,13 @@ pub enum CaseState {
     Ran,
     /// It was not tried, with the reason.
     NotRun(String),
-    /// It broke off, with the reason.
-    Broken(String),
+    /// It broke off.
+    Broken {
+        /// The reason, in full.
+        why: String,
+        /// The same for forms that show what is wrong beside the code: a remark for each place.
+        errors: Vec<Remark>,
+    },
 }
 
 /// One thing to be said about a subject.
@@ -56,6 +61,29 @@ pub struct Remark {
     pub place: Option<Place>,
 }
 
+impl Judgement {
+    /// What is to be shown beside the code: what is to be said, and why something broke off.
+    pub(crate) fn shown(&self) -> impl Iterator<Item = &Remark> {
+        self.remarks.iter().chain(self.cases.iter().flat_map(|case| match &case.state {
+            CaseState::Broken { errors, .. } => errors.as_slice(),
+            CaseState::Ran | CaseState::NotRun(_) => &[],
+        }))
+    }
+
+    /// What one of them is about, by its name: that of the judgement comes before it, unless it is that.
+    pub(crate) fn title(&self, remark: &Remark) -> String {
+        match remark.subject == self.name {
+            true => self.name.clone(),
+            false => format!("{}: {}", self.name, remark.subject),
+        }
+    }
+
+    /// Where one of them is shown: what has no place of its own, where the subject is declared.
+    pub(crate) fn place(&self, remark: &Remark) -> Option<Place> {
+        remark.place.clone().or_else(|| self.declared_in.as_deref().map(Place::file))
+    }
+}
+
 impl Case {
     /// A case that was tried to its end.
     #[must_use]
@@ -71,8 +99,8 @@ impl Case {
 
     /// A case that broke off.
     #[must_use]
-    pub fn broken(name: impl Into<String>, why: impl Into<String>) -> Self {
-        Self { name: name.into(), state: CaseState::Broken(why.into()) }
+    pub fn broken(name: impl Into<String>, why: impl Into<String>, errors: Vec<Remark>) -> Self {
+        Self { name: name.into(), state: CaseState::Broken { why: why.into(), errors } }
     }
 }
 

@@ -34,7 +34,7 @@ fn suite(judgement: &Judgement) -> maud::Markup {
         |wanted: fn(&CaseState) -> bool| judgement.cases.iter().filter(|case| wanted(&case.state)).count();
     let (skipped, broken) = (
         count(|state| matches!(state, CaseState::NotRun(_))),
-        count(|state| matches!(state, CaseState::Broken(_))),
+        count(|state| matches!(state, CaseState::Broken { .. })),
     );
     html! {
         testsuite name=(judgement.name) tests=(judgement.cases.len() + denied.len()) failures=(denied.len())
@@ -44,7 +44,7 @@ fn suite(judgement: &Judgement) -> maud::Markup {
                     @match &case.state {
                         CaseState::Ran => {}
                         CaseState::NotRun(why) => skipped message=(one_line(why)) {}
-                        CaseState::Broken(why) => error message=(one_line(why)) { (why) }
+                        CaseState::Broken { why, .. } => error message=(one_line(why)) { (why) }
                     }
                 }
             }

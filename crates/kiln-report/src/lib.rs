@@ -14,7 +14,7 @@ mod sarif;
 mod statement;
 mod word;
 
-pub use annotations::{github_annotation, github_annotations};
+pub use annotations::github_annotations;
 pub use judgement::{Case, CaseState, Judgement, Remark};
 pub use junit::junit;
 pub use markdown::{Align, Markdown, markdown};

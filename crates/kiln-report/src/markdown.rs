@@ -30,9 +30,13 @@ impl Markdown {
         self.block(&format!("#### {}", cell(text)))
     }
 
-    /// A paragraph.
+    /// A paragraph. Its text begins a line, where the runner of GitHub Actions looks for commands.
     pub fn paragraph(&mut self, text: &str) -> &mut Self {
-        self.block(&cell(text))
+        let text = cell(text.trim_start());
+        match text.strip_prefix("::") {
+            Some(rest) => self.block(&format!("&#58;:{rest}")),
+            None => self.block(&text),
+        }
     }
 
     /// A list.
@@ -118,7 +122,7 @@ pub fn markdown(judgements: &[Judgement]) -> String {
             .filter_map(|case| match &case.state {
                 CaseState::Ran => None,
                 CaseState::NotRun(why) => Some(format!("{} was not run: {why}", case.name)),
-                CaseState::Broken(why) => Some(format!("{} broke off: {why}", case.name)),
+                CaseState::Broken { why, .. } => Some(format!("{} broke off: {why}", case.name)),
             })
             .collect();
         if told.is_empty() && open.is_empty() && notes == 0 {
@@ -153,5 +157,12 @@ mod tests {
         out.heading("a <b> @team")
             .table([("k", Align::Left), ("n", Align::Right)], [["x | y\n# z".to_owned(), "1".to_owned()]]);
         assert_eq!(out.text(), "### a &lt;b&gt; &#64;team\n\n| k | n |\n|---|---:|\n| x \\| y \\# z | 1 |\n");
+    }
+
+    #[test]
+    fn no_line_is_a_command_of_github_actions() {
+        let mut out = Markdown::default();
+        out.heading("::a").paragraph(" ::add-mask::b\n::c ##[error]d").list(["::e"]);
+        assert_eq!(out.text(), "### ::a\n\n&#58;:add-mask::b ::c \\#\\#\\[error\\]d\n\n- ::e\n");
     }
 }

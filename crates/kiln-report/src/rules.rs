@@ -1,6 +1,6 @@
 //! What the rules behind remarks mean, and what to do: the findings from their own page, word for word.
 
-use kiln_record::{Code, Level};
+use kiln_record::{Code, Level, exit};
 
 /// A page of the documentation that is compiled in, so that there is no second text to keep in step.
 const PAGE: &str = include_str!("../../../docs/findings.md");
@@ -76,12 +76,16 @@ const OTHERS: [(&str, Level, &str, &str); 11] = [
     ("verify-noted", Level::Note, "Something is as it should be, and worth knowing.", ""),
 ];
 
-/// The rule of a name: the code of a finding, or what comparisons and verifications hold. What has no page of its own says no more
+/// The rule of a name: the code of a finding, what comparisons and verifications hold, or the kind of an error. What has no page of its own says no more
 /// than its name.
 #[must_use]
 pub fn rule(name: &str) -> Rule {
     if let Some((_, level, meaning, way_out)) = OTHERS.iter().find(|(known, ..)| *known == name) {
         return Rule { meaning: (*meaning).to_owned(), way_out: (*way_out).to_owned(), level: *level };
+    }
+    if let Some(exit) = exit::ALL.iter().find(|exit| exit.kind() == name) {
+        let (meaning, way_out) = (exit.meaning().to_owned(), String::new());
+        return Rule { meaning, way_out, level: Level::Deny };
     }
     let level = name.parse::<Code>().map_or(Level::Warn, Code::default_level);
     let start = format!("| `{name}` |");

@@ -5,7 +5,7 @@
 
 use crate::judgement::{CaseState, Judgement, Remark};
 use crate::rules::rule;
-use kiln_record::{Digest, Level, Place};
+use kiln_record::{Digest, Level};
 use serde::Serialize;
 use std::collections::BTreeSet;
 
@@ -18,17 +18,19 @@ const SCHEMA: &str = "https://json.schemastore.org/sarif-2.1.0.json";
 /// None that a text or number could cause.
 pub fn sarif(kiln: &str, judgements: &[Judgement]) -> Result<String, serde_json::Error> {
     let names: BTreeSet<&str> =
-        judgements.iter().flat_map(|one| &one.remarks).map(|remark| remark.rule.as_str()).collect();
+        judgements.iter().flat_map(Judgement::shown).map(|remark| remark.rule.as_str()).collect();
     let names: Vec<&str> = names.into_iter().collect();
     let index = |remark: &Remark| names.binary_search(&remark.rule.as_str()).unwrap_or_default();
     let results = judgements
         .iter()
-        .flat_map(|one| one.remarks.iter().map(move |remark| (one, remark)))
+        .flat_map(|one| one.shown().map(move |remark| (one, remark)))
         .map(|(judgement, remark)| Found::new(judgement, remark, index(remark)))
         .collect();
     let notifications = judgements.iter().flat_map(notifications).collect();
-    let successful =
-        !judgements.iter().flat_map(|one| &one.cases).any(|case| matches!(case.state, CaseState::Broken(_)));
+    let successful = !judgements
+        .iter()
+        .flat_map(|one| &one.cases)
+        .any(|case| matches!(case.state, CaseState::Broken { .. }));
     let log = Log {
         schema: SCHEMA,
         version: "2.1.0",
@@ -134,7 +136,7 @@ fn notifications(judgement: &Judgement) -> Vec<Notification> {
             let (level, what, why) = match &case.state {
                 CaseState::Ran => return None,
                 CaseState::NotRun(why) => ("note", "was not run", why),
-                CaseState::Broken(why) => ("error", "broke off", why),
+                CaseState::Broken { why, .. } => ("error", "broke off", why),
             };
             let text = format!("{}: {} {what}: {why}", judgement.name, case.name);
             Some(Notification { level, message: Text { text } })
@@ -197,15 +199,14 @@ struct Fingerprints {
 
 impl<'a> Found<'a> {
     fn new(judgement: &Judgement, remark: &'a Remark, rule_index: usize) -> Self {
-        let declared = judgement.declared_in.as_ref().map(|file| Place::file(file));
-        let place = remark.place.as_ref().or(declared.as_ref());
+        let place = judgement.place(remark);
         let name = format!("{}/{}", judgement.name, remark.subject);
         let identity = format!("{}\0{}\0{}", judgement.name, remark.rule, remark.subject);
         Self {
             rule_id: &remark.rule,
             rule_index,
             level: level(remark.level),
-            message: Text { text: format!("{}: {}: {}", judgement.name, remark.subject, remark.lines()) },
+            message: Text { text: format!("{}: {}", judgement.title(remark), remark.lines()) },
             locations: [Location {
                 physical_location: place.map(|place| PhysicalLocation {
                     artifact_location: ArtifactLocation { uri: uri(&place.file), uri_base_id: "%SRCROOT%" },

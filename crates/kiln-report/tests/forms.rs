@@ -23,7 +23,14 @@ fn judgements() -> Vec<Judgement> {
     app.remarks.push(Remark::new("wrong-machine", Level::Note, "x.so", "it is for aarch64"));
     let broken = Judgement {
         name: "old".to_owned(),
-        cases: vec![Case::broken("build", format!("the engine is not there\n  because {HOSTILE}"))],
+        cases: vec![Case::broken(
+            "build",
+            format!("old.toml:3: `hander` is no key\n  because {HOSTILE}"),
+            vec![Remark {
+                place: Some(Place::line("manifests/old.toml", 3)),
+                ..Remark::new("input-invalid", Level::Deny, "manifests/old.toml", "`hander` is no key")
+            }],
+        )],
         ..Judgement::default()
     };
     vec![app, broken]
@@ -38,7 +45,7 @@ fn sarif_has_a_rule_and_a_place_for_each_result() {
     let run = &log["runs"][0];
     let rules = run["tool"]["driver"]["rules"].as_array().unwrap();
     let results = run["results"].as_array().unwrap();
-    assert_eq!(results.len(), 3);
+    assert_eq!(results.len(), 4);
     for result in results {
         let rule = &rules[usize::try_from(result["ruleIndex"].as_u64().unwrap()).unwrap()];
         assert_eq!(rule["id"], result["ruleId"]);
@@ -58,6 +65,10 @@ fn sarif_has_a_rule_and_a_place_for_each_result() {
         (declared.as_str(), results[2]["level"].as_str()),
         (Some("manifests/shop.toml"), Some("note"))
     );
+    // Why something broke off is a result as well: code scanning shows nothing else.
+    let broken = &results[3]["locations"][0]["physicalLocation"];
+    assert_eq!((&results[3]["ruleId"], &broken["region"]["startLine"]), (&"input-invalid".into(), &3.into()));
+    assert_eq!(broken["artifactLocation"]["uri"], "manifests/old.toml");
     let run = &run["invocations"][0];
     assert_eq!(run["executionSuccessful"], false);
     let levels: Vec<&str> = run["toolExecutionNotifications"]
@@ -109,6 +120,10 @@ fn annotations_are_a_line_each_and_markdown_stays_in_its_cells() {
     assert!(lines[0].starts_with(
         "::error file=app/a b.lock,line=41,title=no-compatible-wheel shop%3A numpy::numpy 2.3.0"
     ));
+    assert_eq!(
+        lines[3],
+        "::error file=manifests/old.toml,line=3,title=input-invalid old%3A manifests/old.toml::`hander` is no key"
+    );
     assert!(lines.iter().all(|line| line.starts_with("::error ")
         || line.starts_with("::warning ")
         || line.starts_with("::notice ")));

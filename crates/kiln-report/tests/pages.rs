@@ -80,6 +80,7 @@ fn all_pages(before: &Record, after: &Record) -> [String; 4] {
         name: "shop@9",
         record: after,
         known: Known::Record,
+        absent: None,
         history: &history,
         history_source: Some("the ledger"),
     };
@@ -326,6 +327,7 @@ fn sizes_that_are_not_known_are_not_shown_as_nothing() {
         name: "shop.cdx.json",
         record: &after,
         known: Known::Components,
+        absent: None,
         history: &[],
         history_source: None,
     };
@@ -387,8 +389,14 @@ fn a_page_on_two_builds_of_20_000_files_is_small() {
 fn what_has_no_record_is_not_called_good() {
     let after = record(&[]);
     for known in [Known::Content, Known::Components] {
-        let report =
-            BuildReport { name: "theirs.zip", record: &after, known, history: &[], history_source: None };
+        let report = BuildReport {
+            name: "theirs.zip",
+            record: &after,
+            known,
+            absent: None,
+            history: &[],
+            history_source: None,
+        };
         let page = build_page("0.1.0", &[report]);
         assert!(page.contains("Read, and not judged") && page.contains("checks are not known"), "{page}");
         for claim in
@@ -397,4 +405,15 @@ fn what_has_no_record_is_not_called_good() {
             assert!(!page.contains(claim), "{claim}: {page}");
         }
     }
+}
+
+#[test]
+fn an_archive_that_is_not_beside_its_record_is_told() {
+    let one = record(&BEFORE);
+    let absent = Some("dist/shop.zip is not there");
+    let known = Known::Record;
+    let report =
+        BuildReport { name: "shop", record: &one, known, absent, history: &[], history_source: None };
+    let found = is_sound(&build_page("0.1.0", &[report]));
+    assert!(found.texts.contains("dist/shop.zip is not there."), "{}", found.texts);
 }

@@ -22,6 +22,8 @@ pub struct BuildReport<'a> {
     pub record: &'a Record,
     /// How much that is.
     pub known: Known,
+    /// That what the record describes is not beside it, in a line.
+    pub absent: Option<&'a str>,
     /// The builds before it, oldest first, as far as they are known.
     pub history: &'a [Sample],
     /// Where these are from.
@@ -59,6 +61,7 @@ fn article(place: Place, build: &BuildReport<'_>) -> Markup {
     let is_known = build.known == Known::Record;
     html! {
         (verdict(tone, word, &sentence))
+        @if let Some(absent) = build.absent { p { (absent) "." } }
         (tiles(&numbers(build)))
         (place.links(&[
             ("findings", "Findings"),

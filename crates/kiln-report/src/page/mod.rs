@@ -62,8 +62,8 @@ fn page(kiln: &str, kicker: &str, title: &str, main: &Markup) -> String {
     harmless(&page.into_string())
 }
 
-/// A document without characters that XML does not allow, that are not seen, or that turn the order of others around. What
-/// is markup to a reader was escaped when it was put in.
+/// A document without characters that XML does not allow, that are not seen, or that turn the order of others around, and without
+/// commands. What is markup to a reader was escaped when it was put in.
 pub(crate) fn harmless(document: &str) -> String {
     let replaced = |c: char| match c {
         '\n' | '\t' => c,
@@ -74,5 +74,42 @@ pub(crate) fn harmless(document: &str) -> String {
         c if c.is_control() => '\u{fffd}',
         c => c,
     };
-    document.chars().map(replaced).collect()
+    without_commands(&document.chars().map(replaced).collect::<String>())
+}
+
+/// A document that says the same, and in which the runner of GitHub Actions finds no command where it is printed in a job: it looks for
+/// `::` at the start of a line, and for `##[` anywhere. Neither is in what is no text: the style and the script of a page.
+fn without_commands(document: &str) -> String {
+    let document = document.replace("##[", "&#35;#[");
+    let mut out = String::with_capacity(document.len());
+    for line in document.split_inclusive('\n') {
+        let rest = line.trim_start();
+        match rest.strip_prefix("::") {
+            Some(after) => {
+                out.push_str(&line[..line.len() - rest.len()]);
+                out.push_str("&#58;:");
+                out.push_str(after);
+            }
+            None => out.push_str(line),
+        }
+    }
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{SCRIPT, STYLE, harmless, without_commands};
+
+    #[test]
+    fn no_line_is_a_command_of_github_actions() {
+        assert_eq!(
+            harmless("<p>why:\n::add-mask::a\n\n  ::warning::x\na::b ##[error]c</p>\n"),
+            "<p>why:\n&#58;:add-mask::a\n\n  &#58;:warning::x\na::b &#35;#[error]c</p>\n"
+        );
+        // The policy of a page has their digests.
+        assert_eq!(
+            (without_commands(STYLE), without_commands(SCRIPT)),
+            (STYLE.to_owned(), SCRIPT.to_owned())
+        );
+    }
 }
