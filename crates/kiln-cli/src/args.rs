@@ -3,6 +3,7 @@
 pub(crate) mod audit;
 pub(crate) mod bundle;
 pub(crate) mod find;
+mod format;
 pub(crate) mod invoke;
 pub(crate) mod pins;
 pub(crate) mod rebuild;
@@ -12,8 +13,10 @@ pub(crate) mod start;
 pub(crate) mod store;
 mod time;
 
-use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap::{Args, CommandFactory as _, FromArgMatches as _, Parser, Subcommand, ValueEnum};
 use find::Find;
+pub(crate) use format::Format;
+use format::Listed;
 use kiln_audit::FailOn;
 use kiln_build::Shard;
 use kiln_record::{ArtifactName, BaseName, DistributionName, Platform};
@@ -37,6 +40,23 @@ pub(crate) struct Arguments {
     pub(crate) command: Command,
 }
 
+impl Arguments {
+    /// Those of this process.
+    pub(crate) fn of_process() -> Result<Self, clap::Error> {
+        Self::from_arg_matches_mut(&mut Self::command_line().try_get_matches()?)
+    }
+
+    /// The command line, on which each command lists the forms that it has.
+    pub(crate) fn command_line() -> clap::Command {
+        let all = Self::command();
+        let format = all.get_arguments().find(|argument| argument.get_id() == "format").cloned();
+        all.mut_subcommands(|command| {
+            let listed = Listed(Format::of_command(command.get_name()));
+            command.args(format.clone().map(|format| format.value_parser(listed)))
+        })
+    }
+}
+
 /// Options of every command.
 #[derive(Clone, Debug, Args)]
 pub(crate) struct Global {
@@ -52,43 +72,9 @@ pub(crate) struct Global {
     /// Asks no server for anything: what is not in the store is missing, and named
     #[arg(long, global = true)]
     pub(crate) offline: bool,
-    /// When to use colour; NO_COLOR is honoured
+    /// When to use colour; NO_COLOR, CLICOLOR=0 and TERM=dumb are honoured
     #[arg(long, global = true, value_enum, default_value_t = Colour::Auto, value_name = "WHEN")]
     pub(crate) color: Colour,
-}
-
-/// The form of the output.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub(crate) enum Format {
-    /// For a person
-    Human,
-    /// For a program: one JSON document, whose keys are only ever added to
-    Json,
-    /// For a review comment
-    Markdown,
-    /// For code scanning: SARIF 2.1.0, with file and line
-    Sarif,
-    /// For CI systems: JUnit XML, with what was not run
-    Junit,
-    /// For GitHub Actions: annotations beside the code
-    Github,
-    /// For a browser: one page that loads nothing
-    Html,
-}
-
-impl Format {
-    /// The name on the command line.
-    pub(crate) fn as_str(self) -> &'static str {
-        match self {
-            Self::Human => "human",
-            Self::Json => "json",
-            Self::Markdown => "markdown",
-            Self::Sarif => "sarif",
-            Self::Junit => "junit",
-            Self::Github => "github",
-            Self::Html => "html",
-        }
-    }
 }
 
 /// When to use colour.
@@ -115,10 +101,10 @@ pub(crate) enum Command {
     Invoke(invoke::Invoke),
     /// Pins what a build uses
     #[command(
-        override_usage = "kiln lock [OPTIONS] <ARTIFACTS>...\n       kiln lock [OPTIONS] --all\n       kiln lock --base <NAME>\n       kiln lock --tools"
+        override_usage = "kiln lock [OPTIONS] <ARTIFACTS>...\n       kiln lock [OPTIONS] --all\n       kiln lock --base <NAME>\n       kiln lock --tools\n       kiln lock --crates"
     )]
     Lock(Lock),
-    /// Lists everything outside the workspace that it has pinned, who uses it, how old each pin is, and what is newer
+    /// Lists everything outside the workspace that it has pinned, who uses it, how old each pin is, and with --check what is newer
     Pins(pins::Pins),
     /// Says why a distribution or a file is in an artifact, or why it is not
     Explain(Explain),
@@ -141,6 +127,7 @@ pub(crate) enum Command {
     /// Says which builds hold something: a distribution in some versions, a licence, a base, a file, a library
     Find(Find),
     /// Says which known vulnerabilities builds have, by an export of advisories that lies here
+    #[command(override_usage = "kiln audit [OPTIONS] --osv <EXPORT> <BUILDS>...")]
     Audit(audit::Audit),
     /// Builds again what was published, and says how equal it is
     Rebuild(Rebuild),
@@ -175,41 +162,12 @@ impl Command {
         !matches!(self, Self::Report(_) | Self::Sbom(_) | Self::Export(_) | Self::Util(_) | Self::Invoke(_))
     }
 
-    /// Its name, and the forms that it can give. No form is passed over in silence.
+    /// Its name, and the forms that it can give as it is called. No form is passed over in silence.
     pub(crate) fn formats(&self) -> (&'static str, &'static [Format]) {
-        use Format::{Github, Html, Human, Json, Junit, Markdown, Sarif};
+        use Format::{Human, Json, Markdown};
         match self {
-            Self::Build(_) => ("build", &[Human, Json, Markdown, Sarif, Junit, Github]),
             Self::Verify(Verify { cross_check: Some(_), .. }) => ("verify --cross-check", &[Human, Json]),
             Self::Verify(verify) if verify.signed.is_asked() => ("verify --key", &[Human, Json, Markdown]),
-            Self::Verify(_) => ("verify", &[Human, Json, Markdown, Sarif, Junit, Github]),
-            Self::Diff(_) => ("diff", &[Human, Json, Markdown, Sarif, Junit, Github, Html]),
-            Self::Pins(pins::Pins { check: true, .. }) => ("pins --check", &[Human, Json, Markdown]),
-            Self::Pins(_) => ("pins", &[Human, Json, Markdown]),
-            Self::Explain(_) => ("explain", &[Human, Json, Markdown]),
-            Self::History(_) => ("history", &[Human, Json, Markdown]),
-            Self::Show(_) => ("show", &[Human, Json, Markdown]),
-            // The page is all that it gives, so that it need not be asked for.
-            Self::Report(_) => ("report", &[Human, Html]),
-            Self::Find(_) => ("find", &[Human, Json, Markdown]),
-            Self::Audit(_) => ("audit", &[Human, Json, Markdown, Sarif, Junit, Github]),
-            Self::Rebuild(_) => ("rebuild", &[Human, Json, Markdown]),
-            Self::Restore(_) => ("restore", &[Human, Json]),
-            Self::Approve(_) => ("approve", &[Human, Json]),
-            Self::Gather(_) => ("gather", &[Human, Json]),
-            Self::Sbom(_) => ("sbom", &[Human, Json]),
-            Self::Init(_) => ("init", &[Human, Json]),
-            Self::Doctor => ("doctor", &[Human, Json]),
-            Self::Store(_) => ("store", &[Human, Json]),
-            Self::Bundle(_) => ("bundle", &[Human, Json]),
-            Self::New(_) => ("new", &[Human]),
-            Self::Util(_) => ("util", &[Human]),
-            Self::Invoke(_) => ("invoke", &[Human, Json]),
-            Self::Lock(_) => ("lock", &[Human, Json]),
-            Self::Sign(_) => ("sign", &[Human, Json]),
-            Self::Log(_) => ("log", &[Human, Json]),
-            Self::Push(_) => ("push", &[Human, Json]),
-            Self::Pull(_) => ("pull", &[Human, Json]),
             // What reads an export decides its form, which is JSON for some.
             Self::Export(Export { what: ExportFormat::Terraform, .. }) => {
                 ("export terraform", &[Human, Json])
@@ -218,6 +176,40 @@ impl Command {
                 ("export cloudformation", &[Human, Json])
             }
             Self::Export(_) => ("export", &[Human]),
+            _ => (self.name(), Format::of_command(self.name())),
+        }
+    }
+
+    fn name(&self) -> &'static str {
+        match self {
+            Self::Init(_) => "init",
+            Self::New(_) => "new",
+            Self::Build(_) => "build",
+            Self::Invoke(_) => "invoke",
+            Self::Lock(_) => "lock",
+            Self::Pins(_) => "pins",
+            Self::Explain(_) => "explain",
+            Self::Diff(_) => "diff",
+            Self::Approve(_) => "approve",
+            Self::History(_) => "history",
+            Self::Show(_) => "show",
+            Self::Sbom(_) => "sbom",
+            Self::Verify(_) => "verify",
+            Self::Sign(_) => "sign",
+            Self::Log(_) => "log",
+            Self::Find(_) => "find",
+            Self::Audit(_) => "audit",
+            Self::Rebuild(_) => "rebuild",
+            Self::Restore(_) => "restore",
+            Self::Gather(_) => "gather",
+            Self::Push(_) => "push",
+            Self::Pull(_) => "pull",
+            Self::Report(_) => "report",
+            Self::Export(_) => "export",
+            Self::Store(_) => "store",
+            Self::Bundle(_) => "bundle",
+            Self::Doctor => "doctor",
+            Self::Util(_) => "util",
         }
     }
 }
@@ -289,7 +281,18 @@ pub(crate) struct Push {
 #[derive(Debug, Args)]
 pub(crate) struct Pull {
     /// REGISTRY/REPOSITORY:TAG or REGISTRY/REPOSITORY@DIGEST
-    pub(crate) reference: String,
+    #[arg(required_unless_present = "all")]
+    pub(crate) reference: Option<String>,
+    /// Brings what is published of every artifact of the workspace, and of those that it had when that was released, each into a
+    /// folder of its own
+    #[arg(long, requires_all = ["from", "tag", "into"], conflicts_with_all = ["reference", "platform"])]
+    pub(crate) all: bool,
+    /// Registry and path: an artifact is at REGISTRY/PATH/ARTIFACT
+    #[arg(long, requires = "all", value_name = "REGISTRY/PATH")]
+    pub(crate) from: Option<String>,
+    /// The tag of all artifacts
+    #[arg(long, requires = "all", value_name = "TAG")]
+    pub(crate) tag: Option<String>,
     /// The one platform to take of an index, such as linux/arm64 [default: all of them]
     #[arg(long, value_name = "PLATFORM")]
     pub(crate) platform: Option<Platform>,
@@ -309,7 +312,7 @@ pub(crate) struct Build {
     /// Builds every artifact of the workspace
     #[arg(long)]
     pub(crate) all: bool,
-    /// Builds the third of eight parts of the workspace, as 3/8 says; the name of an artifact decides which part it is in, so
+    /// Builds one part of the workspace, such as 3/8, the third of eight; the name of an artifact decides which part it is in, so
     /// that machines need not ask each other. kiln gather makes one of all parts
     #[arg(long, requires = "all", conflicts_with = "artifacts", value_name = "NUMBER/OF")]
     pub(crate) shard: Option<Shard>,
@@ -333,7 +336,7 @@ pub(crate) struct Build {
 #[derive(Debug, Args)]
 pub(crate) struct Lock {
     /// Makes the locks of these artifacts, from what `requirements` in their manifests names
-    #[arg(required_unless_present_any = ["bases", "tools", "all"])]
+    #[arg(required_unless_present_any = ["bases", "tools", "crates", "all"])]
     pub(crate) artifacts: Vec<ArtifactName>,
     /// Pins every base that is not pinned, and makes the locks of all artifacts that have something to lock
     #[arg(long, conflicts_with_all = ["artifacts", "bases", "tools"])]
@@ -353,6 +356,10 @@ pub(crate) struct Lock {
     /// Pins this version instead of the newest
     #[arg(long, requires = "tools", value_name = "uv==VERSION")]
     pub(crate) tool: Option<String>,
+    /// Brings the archives of the crates that distributions have inside, for their digests in kiln.lock, which bills of materials
+    /// state
+    #[arg(long)]
+    pub(crate) crates: bool,
     /// Moves everything to the newest version that fits; without it, what is locked stays where it fits
     #[arg(long, short = 'U', visible_alias = "update", conflicts_with_all = ["bases", "tools"])]
     pub(crate) upgrade: bool,
@@ -512,6 +519,9 @@ pub(crate) struct Verify {
     /// Published files, folders of an artifact or of a workspace, or files elsewhere that are said to be one [default:
     /// everything under dist/, its index, and the ledger]; with --key the folder of a release or a reference to a registry
     pub(crate) files: Vec<PathBuf>,
+    /// Tells of each file of a folder, and not only of those that are not as they should be
+    #[arg(long, short, requires = "files")]
+    pub(crate) verbose: bool,
     /// Sets what is damaged right from what is left, says what it did, and looks at everything again; what cannot be had
     /// any more is recorded as lost
     #[arg(long, conflicts_with_all = ["files", "record", "cross_check"])]

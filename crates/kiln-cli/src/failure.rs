@@ -4,7 +4,7 @@ use crate::printer::{Printer, Style, harmless_in_place, with_own_colours};
 use annotate_snippets::{AnnotationKind, Level, Renderer, Snippet};
 use kiln_plan::{InvalidFiles, Problem};
 use kiln_record::{Exit, Hint, Level as Judged, Place, RunError, exit};
-use kiln_report::github_annotation;
+use kiln_report::{Case, Judgement, Remark, github_annotations};
 use serde::Serialize;
 use std::error::Error;
 use std::io::ErrorKind;
@@ -22,11 +22,13 @@ pub(crate) struct Failure {
     message: String,
     hints: Vec<Hint>,
     problems: Vec<Problem>,
+    /// Where in the workspace it is, if that is one place and no problem of a file.
+    place: Option<Place>,
 }
 
 impl Failure {
     fn new(code: Exit, message: String) -> Self {
-        Self { code, message, hints: Vec::new(), problems: Vec::new() }
+        Self { code, message, hints: Vec::new(), problems: Vec::new(), place: None }
     }
 
     pub(crate) fn usage(message: impl Into<String>) -> Self {
@@ -50,6 +52,12 @@ impl Failure {
         self
     }
 
+    /// The same, at a place of a file.
+    pub(crate) fn at(mut self, place: Option<Place>) -> Self {
+        self.place = place;
+        self
+    }
+
     /// The same, about a file.
     pub(crate) fn about(mut self, file: &std::path::Path) -> Self {
         self.message = format!("{}: {}", file.display(), self.message);
@@ -64,7 +72,20 @@ impl Failure {
         self.code
     }
 
+    /// What helps: against each thing that is wrong in a file, and against the error itself.
+    pub(crate) fn ways_out(&self) -> Vec<String> {
+        let of_files = self.problems.iter().filter_map(|problem| problem.help.clone());
+        of_files.chain(self.hints.iter().map(ToString::to_string)).collect()
+    }
+
+    /// Tells of it as what a command ended with.
     pub(crate) fn print(&self, printer: Printer) {
+        self.tell(printer);
+        printer.annotations(&github_annotations(&[self.judgement()]));
+    }
+
+    /// Tells of it to a person alone, where its annotations are told with others.
+    pub(crate) fn tell(&self, printer: Printer) {
         for problem in &self.problems {
             printer.problem(&render_problem(problem, printer));
         }
@@ -75,20 +96,21 @@ impl Failure {
         for hint in &self.hints {
             printer.problem(&format!("  {}: {hint}", printer.on_stderr(Style::Note, "help")));
         }
-        printer.annotations(&self.annotations());
     }
 
     /// The document of `--format json` for a command that failed. Keys are only ever added.
     pub(crate) fn document(&self) -> Document<'_> {
         let problems: Vec<InFile<'_>> = self.problems.iter().map(InFile::of).collect();
+        let place = self.place.as_ref();
+        let line = place.and_then(|place| usize::try_from(place.line?).ok());
         Document {
             format: "1.0",
             error: Told {
                 code: self.code.number(),
-                kind: self.code.name().to_lowercase().replace('_', "-"),
+                kind: self.code.kind(),
                 message: &self.message,
-                file: problems.first().map(|problem| problem.file),
-                line: problems.first().and_then(|problem| problem.line),
+                file: problems.first().map(|problem| problem.file).or(place.map(|place| place.file.as_str())),
+                line: problems.first().map_or(line, |problem| problem.line),
                 key: problems.first().and_then(|problem| problem.key),
                 hints: self.hints.iter().map(Hint::as_str).collect(),
                 problems,
@@ -96,25 +118,29 @@ impl Failure {
         }
     }
 
-    /// The same for GitHub Actions, beside the lines that it is about.
-    fn annotations(&self) -> String {
-        let title = self.code.name().to_lowercase().replace('_', " ");
-        let with_hints = |message: &str, help: Option<&str>| {
-            let hints = help.into_iter().chain(self.hints.iter().map(Hint::as_str));
-            std::iter::once(message).chain(hints).collect::<Vec<_>>().join("\n")
+    /// The same as what became of a run, for the forms that have findings alone.
+    pub(crate) fn judgement(&self) -> Judgement {
+        Judgement { name: "kiln".to_owned(), cases: vec![self.broken("run")], ..Judgement::default() }
+    }
+
+    /// The same as something that broke off, with a remark for each line that is wrong.
+    pub(crate) fn broken(&self, case: &str) -> Case {
+        let hints = || self.hints.iter().map(ToString::to_string);
+        let remark = |subject: &str, text: &str| Remark::new(self.code.kind(), Judged::Deny, subject, text);
+        let of_problem = |problem: &Problem| Remark {
+            remedy: problem.help.iter().cloned().chain(hints()).collect(),
+            place: Some(problem.place()),
+            ..remark(&InFile::of(problem).subject(), &problem.message)
         };
-        let of_problem = |problem: &Problem| {
-            let place = match problem.line() {
-                Some(line) => Place::line(&problem.file, line),
-                None => Place::file(&problem.file),
-            };
-            let message = with_hints(&problem.message, problem.help.as_deref());
-            github_annotation(Judged::Deny, Some(&place), &title, &message)
-        };
-        match self.problems.is_empty() {
-            true => github_annotation(Judged::Deny, None, &title, &with_hints(&self.message, None)),
+        let errors = match self.problems.is_empty() {
+            true => vec![Remark {
+                remedy: hints().collect(),
+                place: self.place.clone(),
+                ..remark(case, &self.message)
+            }],
             false => self.problems.iter().map(of_problem).collect(),
-        }
+        };
+        Case::broken(case, &self.message, errors)
     }
 }
 
@@ -135,9 +161,9 @@ struct Told<'a> {
     kind: String,
     /// What went wrong, with its causes.
     message: &'a str,
-    /// The file that the first problem is in, relative to the workspace.
+    /// The file that the first problem is in, or in which a line failed, relative to the workspace.
     file: Option<&'a str>,
-    /// The line of the first problem, counted from 1.
+    /// The line of that, counted from 1.
     line: Option<usize>,
     /// The key that this line of a TOML file sets.
     key: Option<&'a str>,
@@ -167,6 +193,11 @@ impl<'a> InFile<'a> {
         let key = of_toml.zip(line).and_then(|(text, line)| key_of(text.lines().nth(line - 1)?));
         Self { file, line, key, message, help: help.as_deref() }
     }
+
+    /// What of the file it is about, whatever line that is at by now.
+    fn subject(&self) -> String {
+        self.key.map_or_else(|| self.file.to_owned(), |key| format!("{}: {key}", self.file))
+    }
 }
 
 /// The key that a line of a TOML file sets, dotted as it is written; of a table its name.
@@ -186,13 +217,21 @@ fn key_of(line: &str) -> Option<&str> {
 
 impl<E: RunError + 'static> From<E> for Failure {
     fn from(error: E) -> Self {
-        let root = (&error as &dyn RunError).root() as &(dyn Error + 'static);
+        Self::of(&error)
+    }
+}
+
+impl Failure {
+    /// The failure that an error is.
+    pub(crate) fn of(error: &(impl RunError + 'static)) -> Self {
+        let root = (error as &dyn RunError).root() as &(dyn Error + 'static);
         let problems = root.downcast_ref::<InvalidFiles>().map_or_else(Vec::new, |files| files.0.clone());
         let mut hints = error.hints();
-        if is_disk_full(root) || is_disk_full(&error) {
+        if is_disk_full(root) || is_disk_full(error) {
             hints.push(FULL.into());
         }
-        Self { code: error.exit(), message: cut(&chain(&error)), hints, problems }
+        let (code, place) = (error.exit(), error.place());
+        Self { code, message: cut(&chain(error)), hints, problems, place }
     }
 }
 

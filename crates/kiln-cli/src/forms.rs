@@ -2,6 +2,7 @@
 
 use crate::args::{Format, VERSION};
 use crate::failure::Failure;
+use crate::printer::json_without_commands;
 use kiln_report::{Judgement, Markdown, github_annotations, junit, markdown, sarif};
 
 /// Judgements in one of the forms that have findings alone; in Markdown below what the command shows as a table.
@@ -11,7 +12,10 @@ pub(crate) fn judged(
     table: impl FnOnce() -> Markdown,
 ) -> Result<String, Failure> {
     match format {
-        Format::Sarif => sarif(VERSION, judgements).map_err(|error| Failure::unexpected(error.to_string())),
+        Format::Sarif => {
+            let text = sarif(VERSION, judgements).map_err(|error| Failure::unexpected(error.to_string()))?;
+            Ok(json_without_commands(&text))
+        }
         Format::Junit => Ok(junit(judgements)),
         Format::Github => Ok(github_annotations(judgements)),
         Format::Markdown => {

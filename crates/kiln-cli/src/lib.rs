@@ -23,7 +23,6 @@ mod variables;
 mod wrapping;
 
 use args::{Arguments, Command, Format};
-use clap::Parser as _;
 use failure::Failure;
 use kiln_record::{Exit, exit};
 use printer::Printer;
@@ -35,7 +34,7 @@ use std::process::ExitCode;
 /// Runs the command line of this process.
 #[must_use]
 pub fn main() -> ExitCode {
-    let arguments = match Arguments::try_parse() {
+    let arguments = match Arguments::of_process() {
         Ok(arguments) => arguments,
         Err(error) => {
             // Help and version are data and succeed; everything else is talk and a usage error.
@@ -47,7 +46,7 @@ pub fn main() -> ExitCode {
     let printer = Printer::new(
         arguments.global.quiet,
         arguments.global.color,
-        variables.is_set(variables::NO_COLOR),
+        variables.wants_plain_lines(),
         variables.is_set(variables::CI),
     )
     .annotating(variables.get(variables::GITHUB_ACTIONS) == Some("true"));
@@ -64,16 +63,31 @@ pub fn main() -> ExitCode {
             }
         },
         Err(failure) => {
-            failure.print(printer);
-            // A document that was begun is not followed by another one.
-            if arguments.global.format == Format::Json && !printer.has_written() {
-                match command::document(&failure.document()) {
-                    Ok(document) => printer.data(&document),
-                    Err(failure) => failure.print(printer),
-                }
+            let document = as_document(&arguments, &failure).filter(|_| !printer.has_written());
+            match &document {
+                // The annotations are that.
+                Some(_) if arguments.global.format == Format::Github => failure.tell(printer),
+                _ => failure.print(printer),
+            }
+            match document {
+                Some(Ok(document)) => printer.data(&document),
+                Some(Err(failure)) => failure.print(printer),
+                None => {}
             }
             ExitCode::from(failure.exit())
         }
+    }
+}
+
+/// Why a command failed, in the form that was asked for; none where that is one for people, or none that the command has. A document
+/// that was begun is not followed by this one.
+fn as_document(arguments: &Arguments, failure: &Failure) -> Option<Result<String, Failure>> {
+    match arguments.global.format {
+        Format::Human | Format::Html => None,
+        Format::Json => Some(command::document(&failure.document())),
+        format => has_format(arguments)
+            .is_ok()
+            .then(|| forms::judged(format, &[failure.judgement()], Default::default)),
     }
 }
 
@@ -129,6 +143,7 @@ fn needs(command: &Command) -> Needs {
         },
         Command::Build(_) | Command::Invoke(_) | Command::Lock(_) | Command::Explain(_) => Needs::Servers,
         Command::Pins(pins) if pins.check => Needs::Servers,
+        Command::Pull(pull) if pull.all => Needs::Workspace,
         Command::Pins(_)
         | Command::Push(_)
         | Command::Export(_)

@@ -21,7 +21,9 @@ pub(crate) struct Printer {
     pub(crate) live: bool,
     /// Whether GitHub Actions reads what is said.
     annotates: bool,
-    /// How wide the terminal is that data goes to, where it is words for a person.
+    /// Whether data is words for a person.
+    words: bool,
+    /// How wide the terminal is that these go to.
     width: Option<usize>,
 }
 
@@ -37,26 +39,28 @@ pub(crate) enum Style {
 }
 
 impl Printer {
-    pub(crate) fn new(quiet: bool, colour: Colour, no_color: bool, ci: bool) -> Self {
+    /// `plain` is whether terminals are given lines and nothing else. Who asks for colour gets it all the same.
+    pub(crate) fn new(quiet: bool, colour: Colour, plain: bool, ci: bool) -> Self {
         let wanted = |terminal: bool| match colour {
             Colour::Always => true,
             Colour::Never => false,
-            Colour::Auto => terminal && !no_color,
+            Colour::Auto => terminal && !plain,
         };
         let terminal = io::stderr().is_terminal();
         Self {
             quiet,
             stdout_colour: wanted(io::stdout().is_terminal()),
             stderr_colour: wanted(terminal),
-            live: terminal && !ci && !quiet,
+            live: terminal && !plain && !ci && !quiet,
             annotates: false,
+            words: false,
             width: None,
         }
     }
 
     /// The same for words, which go on below their column where a terminal ends. What goes elsewhere keeps its lines.
     pub(crate) fn wrapping(self) -> Self {
-        Self { width: terminal_width(io::stdout()), ..self }
+        Self { words: true, width: terminal_width(io::stdout()), ..self }
     }
 
     /// How wide a line of a message may be, of which this is usual.
@@ -73,7 +77,7 @@ impl Printer {
     /// `--quiet` does not hold them back.
     pub(crate) fn annotations(&self, commands: &str) {
         if self.annotates && !commands.is_empty() {
-            self.problem(commands.trim_end());
+            say(commands.trim_end());
         }
     }
 
@@ -83,6 +87,7 @@ impl Printer {
         WRITTEN.store(true, Ordering::Relaxed);
         let mut stdout = io::stdout().lock();
         let text = printable(text);
+        let text = if self.annotates && self.words { without_commands(&text) } else { text };
         let text = self.width.map_or_else(|| text.clone(), |width| wrapped(&text, width));
         let written = stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush());
         if let Err(error) = written
@@ -109,9 +114,12 @@ impl Printer {
         }
     }
 
-    /// Says something that must be read.
+    /// Says something that must be read. To the runner of GitHub Actions, none of its lines is a command.
     pub(crate) fn problem(&self, line: &str) {
-        let _ = writeln!(io::stderr().lock(), "{}", printable(line));
+        match self.annotates {
+            true => say(&without_commands(line)),
+            false => say(line),
+        }
     }
 
     pub(crate) fn on_stderr(&self, style: Style, text: &str) -> String {
@@ -121,6 +129,30 @@ impl Printer {
     pub(crate) fn on_stdout(&self, style: Style, text: &str) -> String {
         paint(self.stdout_colour, style, text)
     }
+}
+
+fn say(line: &str) {
+    let _ = writeln!(io::stderr().lock(), "{}", printable(line));
+}
+
+/// Text in which the runner of GitHub Actions finds no command: it looks for `::` behind the space that a line begins with, and for
+/// `##[` anywhere, as `ActionCommand` of its source has it.
+fn without_commands(text: &str) -> String {
+    let lines = text.split('\n').map(|line| {
+        let line = line.replace("##[", "# #[");
+        let rest = line.trim_start();
+        match rest.starts_with("::") {
+            true => format!("{}| {rest}", &line[..line.len() - rest.len()]),
+            false => line,
+        }
+    });
+    lines.collect::<Vec<_>>().join("\n")
+}
+
+/// The same JSON without `##[`, which the runner of GitHub Actions takes for a command anywhere in a line. It can only be inside of a
+/// string, where a character may be written by its number.
+pub(crate) fn json_without_commands(json: &str) -> String {
+    json.replace("##[", "\\u0023#[")
 }
 
 /// How wide a stream's terminal is, if it is one that has room for a word.
@@ -192,7 +224,23 @@ fn paint(colour: bool, style: Style, text: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::{Style, harmless_in_place, paint, printable, with_own_colours};
+    use super::{
+        Style, harmless_in_place, json_without_commands, paint, printable, with_own_colours, without_commands,
+    };
+
+    #[test]
+    fn no_line_is_a_command_of_github_actions() {
+        let text = "why:\n  ::add-mask::a\n::warning::x\na ##[error]b\n a::b";
+        assert_eq!(without_commands(text), "why:\n  | ::add-mask::a\n| ::warning::x\na # #[error]b\n a::b");
+    }
+
+    #[test]
+    fn no_document_holds_a_command_of_github_actions() {
+        let value = serde_json::json!({"##[group]": ["a ##[error]b", "\\##[", "###[##[", "# #["]});
+        let json = json_without_commands(&value.to_string());
+        assert!(!json.contains("##["), "{json}");
+        assert_eq!(serde_json::from_str::<serde_json::Value>(&json).unwrap(), value, "{json}");
+    }
 
     #[test]
     fn nothing_that_acts_on_a_terminal_is_printed() {

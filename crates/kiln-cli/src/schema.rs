@@ -6,7 +6,8 @@
 use crate::command::{
     audit_document, build, bundle, cross_check, doctor, explain_build, explain_code, explain_document,
     export, find, gather, history, init, invoke, lock, lock_artifact, log, pins_check, pins_document, pull,
-    push, rebuild, restore, show, show_environment, sign, store, verify, verify_release, verify_workspace,
+    push, rebuild, restore, show, show_environment, show_workspace, sign, store, verify, verify_release,
+    verify_workspace,
 };
 use crate::failure;
 use kiln_audit::{Diff, WorkspaceDiff};
@@ -29,6 +30,7 @@ enum Locked {
     Preview(pins_check::Asked),
     Upstream(lock_artifact::UpstreamDocument<'static>),
     Artifact(lock_artifact::ArtifactDocument<'static>),
+    Crates(lock_artifact::CratesDocument<'static>),
 }
 
 /// A file of `docs/schemas/` with its schema.
@@ -68,7 +70,7 @@ fn written_by_kiln() -> [Named; 11] {
     ]
 }
 
-fn printed() -> [Named; 40] {
+fn printed() -> [Named; 42] {
     let json = |name, command: &str, schema| titled(name, &format!("{command} --format json"), schema);
     [
         titled("output/error", "--format json of a command that failed", of::<failure::Document<'_>>()),
@@ -103,6 +105,7 @@ fn printed() -> [Named; 40] {
         json("output/history-records", "kiln history of records", of::<Vec<history::NamedRow<'_>>>()),
         json("output/show", "kiln show", of::<show::Document<'_>>()),
         json("output/show-index", "kiln show of an index", of::<show::IndexDocument<'_>>()),
+        json("output/show-workspace", "kiln show of several artifacts", of::<show_workspace::Document<'_>>()),
         json("output/show-environment", "kiln show --environment", of::<Vec<show_environment::Row<'_>>>()),
         json("output/verify", "kiln verify FILES", of::<Vec<verify::Row<'_>>>()),
         json("output/verify-workspace", "kiln verify", of::<verify_workspace::Document<'_>>()),
@@ -113,6 +116,7 @@ fn printed() -> [Named; 40] {
         json("output/gather", "kiln gather", of::<gather::Document<'_>>()),
         json("output/push", "kiln push", of::<Vec<push::Row<'_>>>()),
         json("output/pull", "kiln pull", of::<pull::Document<'_>>()),
+        json("output/pull-all", "kiln pull --all", of::<pull::All<'_>>()),
         titled("output/export-terraform", "kiln export terraform", of::<export::TerraformDocument<'_>>()),
         titled("output/export-cloudformation", "kiln export cloudformation", of::<Vec<export::Parameter>>()),
     ]

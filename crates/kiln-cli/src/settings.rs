@@ -153,17 +153,22 @@ fn workspace_root(given: Option<&Path>, needs: Needs) -> Result<PathBuf, Failure
             if folder.join(WORKSPACE_FILE).is_file() {
                 return fs::canonicalize(&folder).map_err(|error| Failure::usage(error.to_string()));
             }
-            Err(Failure::usage(format!("{} holds no {WORKSPACE_FILE}", folder.display())))
+            Err(no_workspace(format!("{} holds no {WORKSPACE_FILE}", folder.display())))
         }
         None if matches!(needs, Needs::Nothing | Needs::ServersIfAny) => {
             Ok(find_workspace(&current).unwrap_or(current))
         }
         None => find_workspace(&current).ok_or_else(|| {
-            Failure::usage(format!("there is no {WORKSPACE_FILE} in {} or above it", current.display()))
-                .hint("change to a workspace, or name one with --workspace FOLDER")
-                .hint("kiln init makes one of a project")
+            no_workspace(format!("there is no {WORKSPACE_FILE} in {} or above it", current.display()))
         }),
     }
+}
+
+/// What is told where a workspace is needed and there is none: an input is missing, and the command line was understood.
+fn no_workspace(message: String) -> Failure {
+    Failure::input(message)
+        .hint("change to a workspace, or name one with --workspace FOLDER")
+        .hint("kiln init makes one of a project")
 }
 
 pub(crate) fn now() -> Result<Epoch, Failure> {

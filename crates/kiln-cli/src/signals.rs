@@ -1,13 +1,18 @@
 //! Ctrl-C, termination and a closed terminal: the run stops, and what it left in the engine is removed.
 
 use crate::failure::Failure;
-use kiln_guest::EngineSlot;
+use kiln_guest::{EngineSlot, remove_own_images};
 use kiln_invocation::InvocationError;
 use kiln_record::RunError;
 use std::future::Future;
+use std::time::Duration;
 use tokio::signal::unix::{SignalKind, signal};
 
-/// Runs asynchronous work until it ends or the process is asked to stop. Either way no container is left.
+/// How long the images of a run that did not end well may take to be removed: nobody who interrupts one waits for more.
+const IMAGES_TIME: Duration = Duration::from_secs(10);
+
+/// Runs asynchronous work until it ends or the process is asked to stop. Either way no container is left, and no image that was
+/// loaded for this run alone.
 pub(crate) fn run<T, E: RunError + 'static>(
     work: impl FnOnce(EngineSlot) -> std::pin::Pin<Box<dyn Future<Output = Result<T, E>>>>,
 ) -> Result<T, Failure> {
@@ -28,6 +33,9 @@ pub(crate) fn run<T, E: RunError + 'static>(
         };
         if let Some(engine) = engine.get() {
             engine.shutdown().await;
+            if result.is_err() {
+                let _ = tokio::time::timeout(IMAGES_TIME, remove_own_images(engine)).await;
+            }
         }
         result
     });

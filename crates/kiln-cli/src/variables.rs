@@ -34,8 +34,12 @@ pub(crate) const XDG_CACHE_HOME: &str = "XDG_CACHE_HOME";
 pub(crate) const HOME: &str = "HOME";
 /// Where programs are: for `keyring`, if an index is to have its password from there.
 pub(crate) const PATH: &str = "PATH";
-/// No colour where this is set.
+/// No colour, and no redrawn lines, where this is set.
 pub(crate) const NO_COLOR: &str = "NO_COLOR";
+/// The same where this is `0`.
+pub(crate) const CLICOLOR: &str = "CLICOLOR";
+/// What the terminal is: with none, and with `dumb`, it can write lines and nothing else.
+pub(crate) const TERM: &str = "TERM";
 /// No redrawn lines where this is set.
 pub(crate) const CI: &str = "CI";
 /// Another place for the `.netrc` file.
@@ -108,8 +112,34 @@ impl Variables {
         self.get(name).is_some()
     }
 
+    /// Whether a terminal is given lines and nothing else: no colours, and none that are redrawn.
+    pub(crate) fn wants_plain_lines(&self) -> bool {
+        let is_dumb = self.get(TERM).is_none_or(|terminal| terminal == "dumb");
+        is_dumb || self.is_set(NO_COLOR) || self.get(CLICOLOR) == Some("0")
+    }
+
     /// All of them, for the settings of pip and uv.
     pub(crate) fn all(&self) -> &BTreeMap<String, String> {
         &self.all
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Variables;
+
+    #[test]
+    fn a_terminal_that_can_do_no_more_and_whoever_wants_no_more_gets_plain_lines() {
+        for (variables, plain) in [
+            (vec![("TERM", "xterm-256color")], false),
+            (vec![("TERM", "xterm"), ("NO_COLOR", ""), ("CLICOLOR", "1")], false),
+            (vec![("TERM", "dumb")], true),
+            (vec![], true),
+            (vec![("TERM", "xterm"), ("NO_COLOR", "1")], true),
+            (vec![("TERM", "xterm"), ("CLICOLOR", "0")], true),
+        ] {
+            let all = variables.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
+            assert_eq!(Variables { all: all.collect() }.wants_plain_lines(), plain, "{variables:?}");
+        }
     }
 }

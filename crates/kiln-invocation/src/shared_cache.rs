@@ -22,6 +22,12 @@ pub struct RegistryCacheSettings {
 }
 
 impl RegistryCacheSettings {
+    /// The registry, and the repository in it.
+    #[must_use]
+    pub fn registry_and_repository(&self) -> (&str, &str) {
+        (self.repository.registry(), self.repository.repository())
+    }
+
     /// The cache in a repository, `HOST[:PORT]/REPOSITORY`.
     ///
     /// # Errors

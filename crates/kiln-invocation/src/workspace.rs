@@ -2,7 +2,7 @@
 
 use crate::InvocationError;
 use fs_err as fs;
-use kiln_plan::{InvalidFiles, Problem, TextFile, Workspace, WorkspaceFiles, dockerfile_of};
+use kiln_plan::{InvalidFiles, Problem, TOOLS_LOCK, TextFile, Workspace, WorkspaceFiles, dockerfile_of};
 use kiln_record::ArtifactName;
 use std::collections::BTreeSet;
 use std::io::Read as _;
@@ -47,7 +47,17 @@ fn workspace_files(root: &Path) -> Result<WorkspaceFiles, InvocationError> {
     let (dockerfiles, problems) = texts(root, dockerfiles)?;
     unreadable.extend(problems);
     let settings = Some(text_file(root, WORKSPACE_FILE)?);
-    Ok(WorkspaceFiles { settings, definitions, locks, manifests, dockerfiles, artifact_locks, unreadable })
+    let tools_lock = root.join(TOOLS_LOCK).is_file().then(|| text_file(root, TOOLS_LOCK)).transpose()?;
+    Ok(WorkspaceFiles {
+        settings,
+        definitions,
+        locks,
+        manifests,
+        dockerfiles,
+        artifact_locks,
+        tools_lock,
+        unreadable,
+    })
 }
 
 /// Reads what pinning a base needs: settings and definitions, and its present lock if that can be read. Manifests do not

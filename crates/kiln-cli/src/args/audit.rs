@@ -10,8 +10,9 @@ pub(crate) struct Audit {
     #[arg(required = true)]
     pub(crate) builds: Vec<String>,
     /// An export of advisories in the form of OSV: a folder or zip of JSON documents, or a folder with such zips
+    // Needed all the same: the command says what it is and where to get one, where it is not given.
     #[arg(long, value_name = "EXPORT")]
-    pub(crate) osv: PathBuf,
+    pub(crate) osv: Option<PathBuf>,
     /// Statements on which of them do not matter: an OpenVEX document (.json) or a file of your own (.toml); may be given more
     /// than once
     #[arg(long, value_name = "FILE")]

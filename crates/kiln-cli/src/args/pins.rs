@@ -10,7 +10,8 @@ pub(crate) struct Pins {
     /// target keeps from it. Nothing is written
     #[arg(long)]
     pub(crate) check: bool,
-    /// Ends with exit code 10 if something was pinned longer ago than this, such as 30d
+    /// Ends with exit code 10 if something was pinned longer ago than this, such as 30d; a lock of distributions only where --check
+    /// finds something newer
     #[arg(long, value_name = "TIME", value_parser = time)]
     pub(crate) max_age: Option<Duration>,
 }

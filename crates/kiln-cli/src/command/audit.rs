@@ -9,10 +9,10 @@ use crate::forms;
 use crate::printer::{Printer, Style};
 use crate::settings::{Settings, now};
 use kiln_advisory::{
-    Audit, Export, Finding, Statement, Wanted, audit, cyclonedx_vex, openvex, read_export, read_openvex,
-    read_vex_file, subjects, vulnerability_statement,
+    Audit, Export, Finding, Statement, Subjects, Wanted, audit, cyclonedx_vex, openvex, read_export,
+    read_openvex, read_vex_file, subjects, vulnerability_statement,
 };
-use kiln_publish::{NamedBuild, Operand};
+use kiln_publish::NamedBuild;
 use kiln_record::{Exit, Level, counted, exit};
 use kiln_report::{Case, Judgement, Remark};
 use kiln_store::write_atomically;
@@ -24,24 +24,32 @@ use std::path::Path;
 const LARGEST: u64 = 64 << 20;
 
 pub(crate) fn run(settings: &Settings, command: &Arguments, printer: Printer) -> Result<Exit, Failure> {
-    let builds = builds(settings, &command.builds)?;
-    let one = (command.form.is_some() || command.statement.is_some()) && builds.len() != 1;
-    if one {
+    let osv = command.osv.as_deref().ok_or_else(|| without_export(&command.builds))?;
+    let (builds, unread) = super::named_all(settings, &command.builds)?;
+    // What else is in a folder of artifacts is looked at all the same.
+    if let (true, Some(unread)) = (builds.is_empty(), unread.first()) {
+        return Err(unread.failure());
+    }
+    builds.iter().for_each(|build| super::note_absent(build, printer));
+    let count = builds.len() + unread.len();
+    if (command.form.is_some() || command.statement.is_some()) && count != 1 {
         return Err(Failure::usage(format!(
-            "--as and --statement are about one build, and there are {}",
-            builds.len()
+            "--as and --statement are about one build, and there are {count}"
         ))
         .hint("name one artifact, such as dist/orders, and run it for each"));
     }
     let statements = statements(&command.vex)?;
     let started = settings.environment.now;
-    let wanted: Vec<_> = builds.iter().map(|build| subjects(&build.record)).collect();
+    let all: Vec<_> = builds.iter().map(subjects_of).collect();
     let wanted = Wanted::of(
-        wanted.iter().flat_map(|all| all.checked.iter().chain(all.absent.iter().map(|(subject, _)| subject))),
+        all.iter().flat_map(|all| all.checked.iter().chain(all.absent.iter().map(|(subject, _)| subject))),
     );
-    let export = read_export(&command.osv, &wanted)?;
-    let audits: Vec<(&NamedBuild, Audit)> =
-        builds.iter().map(|build| (build, audit(&build.record, &export, &statements, started))).collect();
+    let export = read_export(osv, &wanted)?;
+    let audits: Vec<(&NamedBuild, Audit)> = builds
+        .iter()
+        .zip(all)
+        .map(|(build, all)| (build, audit(all, &export, &statements, started)))
+        .collect();
     let denied = denied(command, &export, &audits);
     if let (Some(path), Some((build, audit))) = (&command.statement, audits.first()) {
         let line = vulnerability_statement(&build.record, audit, &export, VERSION, (started, now()?))?;
@@ -54,7 +62,7 @@ pub(crate) fn run(settings: &Settings, command: &Arguments, printer: Printer) ->
         .filter(|(at, _)| !used.contains(at))
         .map(|(_, one)| one.place.as_str())
         .collect();
-    let document = Document::of(&export, &audits, idle, denied.clone());
+    let document = Document::of(&export, &audits, idle, denied.clone()).with_unread(&unread);
     match (command.form, audits.first()) {
         (Some(form), Some((build, audit))) => {
             let bytes = match form {
@@ -67,10 +75,16 @@ pub(crate) fn run(settings: &Settings, command: &Arguments, printer: Printer) ->
             Format::Json => printer.data(&super::document(&document)?),
             Format::Human => printer.data(&text(&document, printer)),
             format => {
-                let judgements: Vec<Judgement> = audits
-                    .iter()
-                    .map(|(build, audit)| judgement(command, &build.label, &export, audit))
-                    .collect();
+                let of_audits = audits.iter().map(|(build, audit)| Judgement {
+                    declared_in: super::declared_in(settings, &build.record.artifact),
+                    ..judgement(command, &build.label, &export, audit)
+                });
+                let of_unread = unread.iter().map(|one| Judgement {
+                    name: one.name.to_string(),
+                    cases: vec![one.failure().broken("record")],
+                    ..Judgement::default()
+                });
+                let judgements: Vec<Judgement> = of_audits.chain(of_unread).collect();
                 printer.data(&match format {
                     Format::Markdown => markdown(&document),
                     format => forms::judged(format, &judgements, Default::default)?,
@@ -78,40 +92,32 @@ pub(crate) fn run(settings: &Settings, command: &Arguments, printer: Printer) ->
             }
         },
     }
+    unread.iter().for_each(|one| one.failure().tell(printer));
+    let ended = if unread.is_empty() { exit::SUCCESS } else { exit::INPUT_INVALID };
     if denied.is_empty() {
-        return Ok(exit::SUCCESS);
+        return Ok(ended);
     }
     let least = command.fail_on.map_or("", |least| least.as_str());
     printer.problem(&format!("{}: --fail-on {least}", printer.on_stderr(Style::Bad, "denied")));
     for reason in &denied {
         printer.problem(&format!("  {reason}"));
     }
-    Ok(exit::DIFFERENCE_DENIED)
+    Ok(if unread.is_empty() { exit::DIFFERENCE_DENIED } else { ended })
 }
 
-/// Every build that is named; of a workspace all of its artifacts.
-fn builds(settings: &Settings, named: &[String]) -> Result<Vec<NamedBuild>, Failure> {
-    let mut builds = Vec::new();
-    for text in named {
-        match super::operand(settings, text, None)? {
-            Operand::Build(build) => builds.push(*build),
-            Operand::Workspace(workspace) => {
-                if let Some((name, reason)) = workspace.unread.first_key_value() {
-                    return Err(Failure::input(format!(
-                        "{}: {name} cannot be read: {reason}",
-                        workspace.label
-                    ))
-                    .hint("name the folders of the other artifacts, to audit those alone"));
-                }
-                let folder = workspace.label.trim_end_matches("/index.json").to_owned();
-                builds.extend(workspace.artifacts.into_iter().map(|(name, mut build)| {
-                    build.label = format!("{folder}/{name}");
-                    build
-                }));
-            }
-        }
-    }
-    Ok(builds)
+/// What can be looked up of a build, and what not.
+fn subjects_of(build: &NamedBuild) -> Subjects {
+    let aside = &build.aside;
+    let all = subjects(&build.record).with_absent(&aside.absent).with_elsewhere(&aside.elsewhere);
+    all.with_own(&aside.own)
+}
+
+/// What to do where no export is named.
+fn without_export(builds: &[String]) -> Failure {
+    Failure::usage("--osv EXPORT is missing: the advisories that builds are held against, as a file or folder on this machine")
+        .hint("an export is a folder or zip of advisories in the form of OSV, as OSV hands them out for each ecosystem: an all.zip of PyPI, one of crates.io, one of Debian")
+        .hint("where they are: https://google.github.io/osv.dev/data/#data-dumps; put them into one folder, as osv/PyPI.zip and osv/Debian.zip")
+        .hint(format!("then: kiln audit {} --osv osv", builds.join(" ")))
 }
 
 fn statements(files: &[std::path::PathBuf]) -> Result<Vec<Statement>, Failure> {
@@ -183,7 +189,11 @@ fn judgement(command: &Arguments, label: &str, export: &Export, audit: &Audit) -
     cases.extend(
         audit.not_checked.iter().map(|one| Case::not_run(format!("advisories of {}", one.name), &one.reason)),
     );
-    cases.extend(export.unread.iter().map(|one| Case::broken(format!("document {}", one.path), &one.reason)));
+    cases.extend(export.unread.iter().map(|one| {
+        let kind = exit::INPUT_INVALID.kind();
+        let shown = Remark::new(kind, Level::Deny, format!("document {}", one.path), &one.reason);
+        Case::broken(&shown.subject, &one.reason, vec![shown.clone()])
+    }));
     Judgement {
         name: label.to_owned(),
         declared_in: None,

@@ -16,6 +16,19 @@ pub(crate) struct Document<'a> {
     pub(super) statements_about_nothing: Vec<&'a str>,
     /// What `--fail-on` denies, and why.
     pub(super) denied: Vec<String>,
+    /// Artifacts in a folder that was named, of which nothing could be looked up.
+    pub(super) unread: Vec<UnreadBuildRow<'a>>,
+}
+
+/// A build that cannot be read.
+#[derive(Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+pub(crate) struct UnreadBuildRow<'a> {
+    pub(super) artifact: &'a str,
+    pub(super) reason: &'a str,
+    /// The file that is wrong, if it is one that is known.
+    file: Option<&'a str>,
+    line: Option<u32>,
 }
 
 #[derive(Serialize)]
@@ -152,7 +165,19 @@ impl<'a> Document<'a> {
             builds: audits.iter().map(|(build, audit)| BuildRow::of(build, audit)).collect(),
             statements_about_nothing: idle,
             denied,
+            unread: Vec::new(),
         }
+    }
+
+    /// The same with builds that could not be read.
+    pub(super) fn with_unread(self, unread: &'a [super::Unread]) -> Self {
+        let row = |one: &'a super::Unread| UnreadBuildRow {
+            artifact: one.name.as_str(),
+            reason: &one.reason,
+            file: one.place.as_ref().map(|place| place.file.as_str()),
+            line: one.place.as_ref().and_then(|place| place.line),
+        };
+        Self { unread: unread.iter().map(row).collect(), ..self }
     }
 }
 

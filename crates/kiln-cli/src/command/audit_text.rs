@@ -37,7 +37,12 @@ pub(super) fn text(document: &Document<'_>, printer: Printer) -> String {
     }
     let export = &document.export;
     let newest = export.newest.map(|at| format!(", the newest of {at}")).unwrap_or_default();
-    text.push_str(&format!("export: {} documents{newest}\n        {}\n", export.documents, export.digest));
+    let documents = if export.documents == 1 {
+        "1 document".to_owned()
+    } else {
+        format!("{} documents", export.documents)
+    };
+    text.push_str(&format!("export: {documents}{newest}\n        {}\n", export.digest));
     if export.withdrawn > 0 {
         text.push_str(&format!("        {} of them are withdrawn and do not count\n", export.withdrawn));
     }
@@ -81,6 +86,8 @@ fn rank(finding: &FindingRow<'_>) -> String {
 pub(super) fn details(finding: &FindingRow<'_>) -> Vec<String> {
     let mut lines: Vec<String> = finding.summary.iter().map(|summary| (*summary).to_owned()).collect();
     let mut place = match finding.via {
+        // Of an entry of a bill, neither files nor what requires it is known.
+        [] if finding.file_count == 0 => String::new(),
         [] => "required by nothing else".to_owned(),
         via => format!("through {}", via.join(" > ")),
     };
@@ -91,7 +98,7 @@ pub(super) fn details(finding: &FindingRow<'_>) -> Vec<String> {
         let more = if more == 0 { String::new() } else { format!(" and {more} more") };
         place.push_str(&format!("; {}{more}", named.join(", ")));
     }
-    lines.push(place);
+    lines.extend((!place.is_empty()).then_some(place));
     lines.extend(finding.undecided.iter().map(|reason| (*reason).to_owned()));
     lines.extend(finding.silenced.iter().map(|said| {
         let why = said.justification.map(|why| format!(" ({why})")).unwrap_or_default();
@@ -145,6 +152,7 @@ pub(super) fn markdown(document: &Document<'_>) -> String {
                 .map(|(reason, names)| format!("not checked: {}: {reason}", short(&names))),
         );
     }
+    page.list(document.unread.iter().map(|one| format!("{} was not read: {}", one.artifact, one.reason)));
     let export = &document.export;
     let newest = export.newest.map(|at| format!(", the newest of {at}")).unwrap_or_default();
     page.paragraph(&format!("{} documents{newest}, {}", export.documents, export.digest));

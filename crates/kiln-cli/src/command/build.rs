@@ -2,7 +2,7 @@
 
 use super::expected_build::expectation;
 use crate::args::{Build, Format};
-use crate::failure::{Failure, chain};
+use crate::failure::Failure;
 use crate::forms;
 use crate::printer::{Printer, Style};
 use crate::progress::Progress;
@@ -13,7 +13,7 @@ use kiln_build::{ArtifactResult, BuildReport, BuildRequest, Expectation, build};
 use kiln_invocation::Ending;
 use kiln_publish::{IndexResult, entry_before, resolve};
 use kiln_rebuild::Expected;
-use kiln_record::{Architecture, ArtifactName, Exit, Level, RunError, StatedException, exit};
+use kiln_record::{ArtifactName, Exit, Level, RunError, StatedException, counted, exit};
 use kiln_report::{Align, Case, Judgement, Markdown, Remark, github_annotations};
 use kiln_store::LedgerEntry;
 use serde::Serialize;
@@ -39,11 +39,14 @@ pub(crate) fn run(settings: &Settings, command: &Build, printer: Printer) -> Res
         signals::run(|engine| Box::pin(async move { build(&environment, &request, &events, engine).await }))?;
     drop(progress);
 
-    let mut notes = 0;
+    let mut noted: Vec<(&ArtifactName, usize)> = Vec::new();
     for result in &report.results {
         let (quiet, loud): (Vec<_>, Vec<_>) =
             result.findings.iter().cloned().partition(|finding| finding.level == Level::Note);
-        notes += quiet.len();
+        // Of one that was denied, nothing is there to be shown.
+        if !quiet.is_empty() && matches!(result.ending, Ending::Published | Ending::Unchanged) {
+            noted.push((&result.artifact, quiet.len()));
+        }
         findings::print(printer, result.artifact.as_str(), &loud);
     }
     for result in &report.results {
@@ -64,6 +67,9 @@ pub(crate) fn run(settings: &Settings, command: &Build, printer: Printer) -> Res
             exception.accepts()
         ));
     }
+    for left in &report.left_behind {
+        printer.talk(&format!("{}: {left}", printer.on_stderr(Style::Note, "note")));
+    }
     let code = exit_code(&report);
     match settings.format {
         Format::Json => printer.data(&json(&report)?),
@@ -79,24 +85,26 @@ pub(crate) fn run(settings: &Settings, command: &Build, printer: Printer) -> Res
         let line = format!("left out of --all, as they are built on request: {}", names.join(", "));
         printer.talk(&printer.on_stderr(Style::Faint, &line));
     }
-    if notes > 0 {
-        let plural = if notes == 1 { "note" } else { "notes" };
-        printer.talk(&printer.on_stderr(Style::Faint, &format!("{notes} {plural}: see kiln show ARTIFACT")));
+    if let Some((first, _)) = noted.first() {
+        let notes = counted(noted.iter().map(|(_, notes)| notes).sum::<usize>(), "notes");
+        let of_others =
+            if noted.len() > 1 { format!(", and of {} more", noted.len() - 1) } else { String::new() };
+        printer.talk(&printer.on_stderr(Style::Faint, &format!("{notes}: see kiln show {first}{of_others}")));
     }
     for result in report.results {
         if let Some(error) = result.error {
             printer.problem(&format!("{}:", printer.on_stderr(Style::Strong, result.artifact.as_str())));
-            Failure::from(error).print(printer);
+            Failure::of(&error).tell(printer);
         }
     }
     for index in report.indexes {
         if let Some(error) = index.error {
             printer.problem(&format!("{}:", printer.on_stderr(Style::Strong, index.artifact.as_str())));
-            Failure::from(error).print(printer);
+            Failure::of(&error).tell(printer);
         }
     }
     if let Some(error) = report.error {
-        Failure::from(error).print(printer);
+        Failure::of(&error).tell(printer);
     }
     Ok(code)
 }
@@ -152,9 +160,9 @@ fn form(settings: &Settings, report: &BuildReport) -> Result<String, Failure> {
 fn judgements(report: &BuildReport) -> Vec<Judgement> {
     let of_artifacts = report.results.iter().map(|result| Judgement {
         name: result.artifact.to_string(),
-        declared_in: Some(manifest_of(&result.artifact)),
+        declared_in: Some(super::manifest_of(&result.artifact)),
         cases: vec![match (&result.error, &result.without) {
-            (Some(error), _) => Case::broken("build", chain(error)),
+            (Some(error), _) => Failure::of(error).broken("build"),
             (None, Some(layer)) => Case::not_run("build", format!("for want of the layer {layer}")),
             (None, None) => Case::ran("build"),
         }],
@@ -162,22 +170,16 @@ fn judgements(report: &BuildReport) -> Vec<Judgement> {
     });
     let of_indexes = report.indexes.iter().map(|index| Judgement {
         name: index.artifact.to_string(),
-        declared_in: Some(manifest_of(&index.artifact)),
+        declared_in: Some(super::manifest_of(&index.artifact)),
         cases: vec![match (&index.error, &index.ending) {
-            (Some(error), _) => Case::broken("index", chain(error)),
+            (Some(error), _) => Failure::of(error).broken("index"),
             (None, Ending::Skipped) => Case::not_run("index", "for want of a platform"),
             (None, _) => Case::ran("index"),
         }],
         remarks: Vec::new(),
     });
-    of_artifacts.chain(of_indexes).collect()
-}
-
-/// The manifest of an artifact; those of an image's platforms have one.
-fn manifest_of(artifact: &ArtifactName) -> String {
-    let name = artifact.as_str();
-    let image = name.rsplit_once('.').filter(|(_, end)| end.parse::<Architecture>().is_ok());
-    format!("manifests/{}.toml", image.map_or(name, |(image, _)| image))
+    let of_run = report.error.as_ref().map(|error| Failure::of(error).judgement());
+    of_artifacts.chain(of_indexes).chain(of_run).collect()
 }
 
 /// The checks of an artifact, which its record has. What is not published has none.
@@ -189,7 +191,7 @@ fn checks(settings: &Settings, result: &ArtifactResult) -> Vec<Case> {
     };
     match resolve(&settings.environment, &format!("{}@{}", result.artifact, entry.number)) {
         Ok(build) => build.record.checks.iter().map(Case::from).collect(),
-        Err(error) => vec![Case::broken("checks", chain(&error))],
+        Err(error) => vec![Failure::of(&error).broken("checks")],
     }
 }
 
@@ -332,6 +334,9 @@ fn summary(report: &BuildReport, start: Instant, printer: Printer) -> String {
             n => parts.push(format!("{n} indexes {what}")),
         }
     }
+    if parts.is_empty() {
+        parts.push("nothing to build".to_owned());
+    }
     let findings = report.results.iter().flat_map(|result| &result.findings);
     match findings.filter(|finding| finding.level == Level::Warn).count() {
         0 => {}
@@ -357,6 +362,9 @@ pub(crate) struct Document<'a> {
     /// What `--all` left out, because its manifest says `on-request = true`.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     on_request: Vec<&'a str>,
+    /// Folders of what is published and of no artifact of the workspace, where all of it was asked for.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    left_behind: Vec<&'a str>,
 }
 
 #[derive(Serialize)]
@@ -385,6 +393,12 @@ struct Row<'a> {
     #[serde(skip_serializing_if = "<[_]>::is_empty")]
     transformations: &'a [kiln_record::Transformation],
     error: Option<String>,
+    /// Where in the workspace the error is: the first thing that is wrong in a file, or the line of a Dockerfile that failed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    error_place: Option<kiln_record::Place>,
+    /// What to do about the error, one way out each.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    error_hints: Vec<String>,
 }
 
 fn json(report: &BuildReport) -> Result<String, Failure> {
@@ -402,6 +416,8 @@ fn json(report: &BuildReport) -> Result<String, Failure> {
             findings: &result.findings,
             transformations: &result.transformations,
             error: result.error.as_ref().map(ToString::to_string),
+            error_place: result.error.as_ref().and_then(RunError::place),
+            error_hints: result.error.as_ref().map(|error| Failure::of(error).ways_out()).unwrap_or_default(),
         })
         .collect();
     let indexes = report.indexes.iter().map(|index| IndexRow {
@@ -420,5 +436,14 @@ fn json(report: &BuildReport) -> Result<String, Failure> {
     let unused_exceptions = report.unused.iter().map(StatedException::accepts).collect();
     let success = report.is_success();
     let on_request = report.on_request.iter().map(ArtifactName::as_str).collect();
-    super::document(&Document { format: "1.0", success, artifacts, indexes, unused_exceptions, on_request })
+    let left_behind = report.left_behind.iter().map(|left| left.folder.as_str()).collect();
+    super::document(&Document {
+        format: "1.0",
+        success,
+        artifacts,
+        indexes,
+        unused_exceptions,
+        on_request,
+        left_behind,
+    })
 }

@@ -11,7 +11,8 @@ use kiln_audit::{
     component_notes, component_title,
 };
 use kiln_publish::{
-    Histories, NamedBuild, NamedWorkspace, Operand, compared, name_declarations, read_histories,
+    Ahead, Beside, Histories, NamedBuild, NamedWorkspace, Operand, compared, name_declarations,
+    read_histories,
 };
 use kiln_record::{ArtifactName, Exit, Level, counted, exit};
 use kiln_report::{
@@ -27,10 +28,20 @@ pub(crate) fn run(settings: &Settings, command: &Arguments, printer: Printer) ->
             .hint("leave both out: what nothing explains is denied unless it is allowed"));
     }
     let (before, after) = both(command)?;
-    let before = super::operand(settings, before, None)?;
-    let after = super::operand(settings, &after, Some(&before))?;
+    let ahead = Ahead::of(&after);
+    let before = super::operand(settings, before, Beside::default())?;
+    let after = super::operand(settings, &after, Beside { before: Some(&before), ahead })?;
+    for side in [&before, &after] {
+        match side {
+            Operand::Build(build) => super::note_absent(build, printer),
+            Operand::Workspace(all) => {
+                all.artifacts.values().for_each(|build| super::note_absent(build, printer));
+            }
+        }
+    }
     let histories = histories(settings, &command.history)?;
     let mut undecided: BTreeSet<(FailOn, &str)> = BTreeSet::new();
+    let mut unread = false;
     let exceeded = match (before, after) {
         (Operand::Build(before), Operand::Build(after)) => {
             let history = histories.of(&settings.environment, &before)?;
@@ -49,7 +60,10 @@ pub(crate) fn run(settings: &Settings, command: &Arguments, printer: Printer) ->
                     .map_err(|error| Failure::unexpected(error.to_string()))?;
                 write_atomically(path, &line)?;
             }
-            let judgements = [judgement(&diff, &reasons(command), &exceeded)];
+            let judgements = [Judgement {
+                declared_in: super::declared_in(settings, &diff.after.artifact),
+                ..judgement(&diff, &reasons(command), &exceeded, false)
+            }];
             let told = || -> Vec<Judgement> {
                 judgements.iter().map(|judgement| with_changes(judgement, &diff)).collect()
             };
@@ -72,8 +86,11 @@ pub(crate) fn run(settings: &Settings, command: &Arguments, printer: Printer) ->
         }
         (Operand::Workspace(before), Operand::Workspace(after)) => {
             let (diff, sizes) = workspaces(settings, &before, &after, &histories)?;
-            let judgements: Vec<Judgement> =
-                diff.artifacts.iter().map(|artifact| of_artifact(artifact, &reasons(command))).collect();
+            let judgement = |artifact: &ArtifactChange| Judgement {
+                declared_in: super::declared_in(settings, &artifact.artifact),
+                ..of_artifact(artifact, &reasons(command))
+            };
+            let judgements: Vec<Judgement> = diff.artifacts.iter().map(judgement).collect();
             let told = || -> Vec<Judgement> {
                 let all = judgements.iter().zip(&diff.artifacts);
                 all.map(|(judgement, artifact)| match &artifact.diff {
@@ -97,12 +114,13 @@ pub(crate) fn run(settings: &Settings, command: &Arguments, printer: Printer) ->
                 format => printer.data(&forms::judged(format, &told(), Markdown::default)?),
             }
             annotate(settings, printer, &judgements);
-            for unread in diff.artifacts.iter().filter(|one| one.state == ArtifactState::NotRead) {
+            for one in diff.artifacts.iter().filter(|one| one.state == ArtifactState::NotRead) {
+                unread = true;
                 printer.talk(&format!(
-                    "{}: {}: {}, so that nothing of it was held against --fail-on",
+                    "{}: {}: {}, so that it counts as whatever --fail-on names",
                     printer.on_stderr(Style::Note, "note"),
-                    unread.artifact,
-                    unread.told()
+                    one.artifact,
+                    one.told()
                 ));
             }
             for diff in diff.artifacts.iter().filter_map(|artifact| artifact.diff.as_ref()) {
@@ -124,8 +142,15 @@ pub(crate) fn run(settings: &Settings, command: &Arguments, printer: Printer) ->
             )));
         }
     };
+    // Whatever is allowed: nothing is known of what could not be read.
+    if unread {
+        printer.problem(&format!(
+            "{}: what could not be read may be anything; bring it again, or compare the artifacts that are whole",
+            printer.on_stderr(Style::Bad, "denied")
+        ));
+    }
     if exceeded.is_empty() {
-        return Ok(exit::SUCCESS);
+        return Ok(if unread { exit::DIFFERENCE_DENIED } else { exit::SUCCESS });
     }
     let names: Vec<String> = exceeded.iter().map(ToString::to_string).collect();
     for (reason, why) in &undecided {
@@ -135,7 +160,7 @@ pub(crate) fn run(settings: &Settings, command: &Arguments, printer: Printer) ->
         ));
     }
     printer.problem(&format!("{}: --fail-on {}", printer.on_stderr(Style::Bad, "denied"), names.join(", ")));
-    if exceeded.contains(&FailOn::Unexplained) && !command.fail_on.contains(&FailOn::Unexplained) {
+    if !unread && exceeded.contains(&FailOn::Unexplained) && !command.fail_on.contains(&FailOn::Unexplained) {
         printer.problem(&format!(
             "  {}: what nothing explains is denied unless it is allowed: --allow unexplained",
             printer.on_stderr(Style::Note, "help")
@@ -227,7 +252,11 @@ fn workspaces(
     let (mut artifacts, mut sizes) = (Vec::new(), BTreeMap::new());
     for name in names(before).union(&names(after)) {
         let unread = before.unread.get(name).or_else(|| after.unread.get(name));
-        let (old, new) = (before.artifacts.get(name), after.artifacts.get(name));
+        // Of what cannot be read on one side, no size is compared either.
+        let (old, new) = match unread {
+            None => (before.artifacts.get(name), after.artifacts.get(name)),
+            Some(_) => (None, None),
+        };
         let packed = |build: Option<&NamedBuild>| build.map_or(0, |build| build.record.packed_size());
         // An image is packed with its base, so that it is counted with it here, too.
         let unpacked = |build: Option<&NamedBuild>| {
@@ -269,7 +298,7 @@ fn workspaces(
 fn of_artifact(artifact: &ArtifactChange, reasons: &[FailOn]) -> Judgement {
     let exceeded = artifact.exceeds(reasons);
     if let Some(diff) = &artifact.diff {
-        return judgement(diff, reasons, &exceeded);
+        return judgement(diff, reasons, &exceeded, true);
     }
     let subject = artifact.artifact.to_string();
     let denied = exceeded.iter().map(|reason| {
@@ -288,7 +317,7 @@ fn of_artifact(artifact: &ArtifactChange, reasons: &[FailOn]) -> Judgement {
 
 /// What a comparison says that somebody has to deal with: what it was to be denied for, what is unusual, and findings
 /// that were not there before.
-fn judgement(diff: &Diff, reasons: &[FailOn], exceeded: &[FailOn]) -> Judgement {
+fn judgement(diff: &Diff, reasons: &[FailOn], exceeded: &[FailOn], in_workspaces: bool) -> Judgement {
     let name = |side: &Side| side.build.clone().unwrap_or_else(|| side.artifact.to_string());
     let denied = exceeded.iter().map(|reason| {
         let text = match diff.undecided(*reason) {
@@ -308,7 +337,7 @@ fn judgement(diff: &Diff, reasons: &[FailOn], exceeded: &[FailOn]) -> Judgement 
             .filter(|reason| !exceeded.contains(reason))
             .map(|reason| {
                 let name = format!("fail-on {reason}");
-                match reason.is_of_workspaces() {
+                match reason.is_of_workspaces() && !in_workspaces {
                     true => Case::not_run(name, "it is about the artifacts of workspaces"),
                     false => Case::ran(name),
                 }

@@ -1,5 +1,7 @@
 //! `kiln doctor`: what kiln needs of this machine, line by line, with what to do.
 
+use super::doctor_registries::registries;
+use super::doctor_row::{PATIENCE, Row, State, first_line};
 use crate::args::Format;
 use crate::failure::Failure;
 use crate::printer::{Printer, Style};
@@ -18,57 +20,13 @@ use serde::Serialize;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
 use std::process::Stdio;
-use std::time::Duration;
 
-/// How long anything may take that is asked; all of it is asked side by side.
-const PATIENCE: Duration = Duration::from_secs(5);
 /// Less than this is too little for the bases and wheels of an ordinary workspace, in bytes.
 const LITTLE_ROOM: u64 = 2 << 30;
 /// How much of an answer is read, in bytes: that there is one is all that matters.
 const ANSWER: u64 = 32 << 20;
 /// A distribution that every index has, or says that it has not.
 const ASKED_FOR: &str = "pip/";
-
-/// What was found out about one thing.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
-#[serde(rename_all = "kebab-case")]
-enum State {
-    /// It is as kiln needs it.
-    Ok,
-    /// It is not.
-    Problem,
-    /// It was not looked at, for the reason that is given.
-    NotChecked,
-}
-
-/// One line. Keys are only ever added.
-#[derive(Clone, Debug, Serialize)]
-#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
-pub(crate) struct Row {
-    /// Such as `engine` or `index`.
-    subject: &'static str,
-    state: State,
-    /// What was seen, or why it was not looked at.
-    fact: String,
-    /// What to do about a problem.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    remedy: Option<String>,
-}
-
-impl Row {
-    fn ok(subject: &'static str, fact: impl Into<String>) -> Self {
-        Self { subject, state: State::Ok, fact: fact.into(), remedy: None }
-    }
-
-    fn not_checked(subject: &'static str, why: impl Into<String>) -> Self {
-        Self { subject, state: State::NotChecked, fact: why.into(), remedy: None }
-    }
-
-    fn problem(subject: &'static str, fact: impl Into<String>, remedy: impl Into<String>) -> Self {
-        Self { subject, state: State::Problem, fact: fact.into(), remedy: Some(remedy.into()) }
-    }
-}
 
 /// What `kiln doctor` found out. Keys are only ever added.
 #[derive(Serialize)]
@@ -116,7 +74,7 @@ fn code_of(subject: &str) -> Exit {
     match subject {
         "engine" | "builder" => exit::ENGINE_UNAVAILABLE,
         "store" | "disk" => exit::STORE_FAILURE,
-        "index" | "mirror" | "certificates" | "git" => exit::FETCH_FAILED,
+        "index" | "mirror" | "registry" | "certificates" | "git" => exit::FETCH_FAILED,
         _ => exit::INPUT_INVALID,
     }
 }
@@ -217,7 +175,9 @@ fn asked(environment: &Environment) -> Result<Vec<Row>, Failure> {
             );
             let mut rows = engine;
             rows.extend(index);
-            rows.extend([mirror, registries, uv(&environment), git]);
+            rows.push(mirror);
+            rows.extend(registries);
+            rows.extend([uv(&environment), git]);
             Ok::<_, InvocationError>(rows)
         })
     })
@@ -248,8 +208,8 @@ async fn engine(environment: &Environment) -> Vec<Row> {
         Ok::<_, kiln_engine::EngineError>((engine.builder(), info))
     });
     match connected.await {
-        Ok(Ok((builder, info))) => vec![
-            Row::ok(
+        Ok(Ok((builder, info))) => [
+            Some(Row::ok(
                 "engine",
                 format!(
                     "{} at {}, API {}, {}, storage {}, {}",
@@ -260,9 +220,13 @@ async fn engine(environment: &Environment) -> Vec<Row> {
                     info.storage_driver,
                     counted(info.cpus, "processors")
                 ),
-            ),
-            of_builder(builder, &info),
-        ],
+            )),
+            of_limits(&info),
+            Some(of_builder(builder, &info)),
+        ]
+        .into_iter()
+        .flatten()
+        .collect(),
         Ok(Err(error)) => vec![
             Row::problem("engine", cannot(&error.to_string()), engine_remedy(&error.to_string())),
             Row::not_checked("builder", "there is no engine to ask"),
@@ -294,6 +258,18 @@ fn engine_remedy(error: &str) -> &'static str {
     } else {
         "start it, or point DOCKER_HOST or a context at one that runs"
     }
+}
+
+/// What programs are not held to there, if there is anything.
+fn of_limits(info: &EngineInfo) -> Option<Row> {
+    let missing: Vec<&str> = info.unkept.iter().map(|unkept| unkept.as_str()).collect();
+    (!missing.is_empty()).then(|| {
+        let fact = format!(
+            "programs there have none of: {}; what is built says so under `confinement`",
+            missing.join("; ")
+        );
+        Row::not_checked("limits", fact)
+    })
 }
 
 fn of_builder(builder: Builder, info: &EngineInfo) -> Row {
@@ -392,19 +368,6 @@ async fn mirror(environment: &Environment) -> Row {
     }
 }
 
-async fn registries(environment: &Environment) -> Row {
-    match environment.registry_mirrors.len() {
-        0 => Row::not_checked(
-            "registry",
-            "no mirror of a registry is configured; which registries are used, bases and kiln push say",
-        ),
-        1 => Row::not_checked("registry", "1 mirror is configured; kiln lock --base asks it"),
-        many => {
-            Row::not_checked("registry", format!("{many} mirrors are configured; kiln lock --base asks them"))
-        }
-    }
-}
-
 /// uv is no program of the host: it is pinned, and comes from the index.
 fn uv(environment: &Environment) -> Row {
     match environment.root.join(kiln_plan::TOOLS_LOCK).is_file() {
@@ -456,8 +419,4 @@ fn certificates(variables: &Variables) -> Row {
         return Row::ok("certificates", format!("{name}={value}"));
     }
     Row::ok("certificates", "those of the host")
-}
-
-fn first_line(text: &str) -> String {
-    text.lines().next().unwrap_or_default().chars().take(200).collect()
 }

@@ -5,26 +5,43 @@ use crate::args::{Explain, Format};
 use crate::failure::Failure;
 use crate::printer::{Printer, Style};
 use crate::settings::Settings;
-use kiln_audit::format_size;
+use fs_err as fs;
+use kiln_audit::{Known, format_size};
 use kiln_build::{ExplainedPath, explain_path};
-use kiln_publish::NamedBuild;
+use kiln_publish::{NamedBuild, has_name_of_archive};
 use kiln_record::{
     ArtifactName, Cause, Component, ComponentId, Ecosystem, Entry, Exit, Importable, Record, exit,
 };
+use kiln_report::{Align, Markdown};
 use serde::Serialize;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::path::Path;
 
-/// Whether a text names a build, and no artifact of a workspace: a file, a folder with a record, or what cannot be a name.
+/// Whether a text names builds, and no artifact of a workspace: a file, a folder with a record or of artifacts, or what cannot be a name.
 pub(crate) fn is_operand(text: &str) -> bool {
     let path = Path::new(text);
-    let is_build = ["record.json", "oci-layout"].iter().any(|name| path.join(name).is_file());
+    let is_build = ["record.json", "oci-layout", "index.json"].iter().any(|name| path.join(name).is_file());
     // A folder with the name of an artifact may be its source.
-    text.parse::<ArtifactName>().is_err() || path.is_file() || is_build
+    text.parse::<ArtifactName>().is_err() || path.is_file() || is_build || is_of_artifacts(path)
+}
+
+/// Whether there is nothing in a folder but archives, their documents, and folders of artifacts.
+fn is_of_artifacts(folder: &Path) -> bool {
+    let paths = fs::read_dir(folder).into_iter().flatten().flatten().map(|entry| entry.path());
+    let (mut is_one, mut has_others) = (false, false);
+    for path in paths {
+        let is_artifact = has_name_of_archive(&path) || path.join("record.json").is_file();
+        let name = path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
+        let is_beside = name == "SHA256SUMS" || [".json", ".jsonl"].iter().any(|end| name.ends_with(end));
+        is_one |= is_artifact;
+        has_others |= !is_artifact && !is_beside;
+    }
+    is_one && !has_others
 }
 
 pub(crate) fn run(settings: &Settings, command: &Explain, printer: Printer) -> Result<Exit, Failure> {
     let build = super::named(settings, &command.artifact)?;
+    super::note_absent(&build, printer);
     let record = &build.record;
     let subject = command.subject.as_deref();
     let rows: Vec<Row<'_>> =
@@ -32,6 +49,10 @@ pub(crate) fn run(settings: &Settings, command: &Explain, printer: Printer) -> R
     let path = subject.filter(|_| rows.is_empty()).map(|subject| explain_path(record, subject));
     let path = match path {
         Some(None) => return Err(nowhere(&build, subject.unwrap_or_default())),
+        // Without a record nothing tells how it came in.
+        Some(Some(found)) if build.known != Known::Record => {
+            Some(ExplainedPath { origin: NO_RECORD.to_owned(), ..found })
+        }
         Some(found) => found,
         None => None,
     };
@@ -46,16 +67,64 @@ pub(crate) fn run(settings: &Settings, command: &Explain, printer: Printer) -> R
         printer.data(&super::document(&document)?);
         return Ok(exit::SUCCESS);
     }
-    printer.data(&format!("{}\n", printer.on_stdout(Style::Strong, &build.label)));
-    match (&path, subject) {
-        (Some(path), _) => printer.data(&path_text(path)),
-        (None, Some(_)) => rows.iter().for_each(|row| printer.data(&row.text())),
-        (None, None) => printer.data(&overview(&rows)),
+    let about = match (&path, subject) {
+        (Some(path), _) => Some(vec![(path.path.clone(), path_facts(path))]),
+        (None, Some(_)) => Some(rows.iter().map(|row| (row.title(), row.facts(build.known))).collect()),
+        (None, None) => None,
+    };
+    if settings.format == Format::Markdown {
+        printer.data(markdown(&build.label, about, &rows).text());
+    } else {
+        printer.data(&format!("{}\n", printer.on_stdout(Style::Strong, &build.label)));
+        printer.data(&about.map_or_else(|| overview(&rows), |about| text(&about)));
     }
-    printer.talk(
-        "what the project declares is not in a record: kiln explain ARTIFACT in the workspace tells it",
-    );
+    printer.talk(match build.known {
+        Known::Record => {
+            "what the project declares is not in a record: kiln explain ARTIFACT in the workspace tells it"
+        }
+        _ => {
+            "there is no record of it, so that only what it holds is told: kiln explain ARTIFACT in the workspace tells what the project declares"
+        }
+    });
     Ok(exit::SUCCESS)
+}
+
+/// What is told of what only a record would tell.
+const NO_RECORD: &str = "not known: there is no record of it";
+
+/// What is told of one thing: a key and a value each.
+type Facts = Vec<(String, String)>;
+
+fn text(about: &[(String, Facts)]) -> String {
+    let mut text = String::new();
+    for (title, facts) in about {
+        text.push_str(&format!("{title}\n"));
+        facts.iter().for_each(|(key, value)| text.push_str(&format!("  {key:<12} {value}\n")));
+    }
+    text
+}
+
+/// The same as a comment has it: names of files and versions are whatever the archive says.
+fn markdown(label: &str, about: Option<Vec<(String, Facts)>>, rows: &[Row<'_>]) -> Markdown {
+    let mut out = Markdown::default();
+    out.heading(label);
+    let Some(about) = about else {
+        let head = [
+            ("name", Align::Left),
+            ("version", Align::Left),
+            ("size", Align::Right),
+            ("needed by", Align::Left),
+        ];
+        let cells = |row: &Row<'_>| {
+            [row.name.to_owned(), row.version.unwrap_or_default().to_owned(), row.size(), row.why()]
+        };
+        out.table(head, rows.iter().map(cells));
+        return out;
+    };
+    for (title, facts) in about {
+        out.subheading(&title).facts(&facts);
+    }
+    out
 }
 
 fn nowhere(build: &NamedBuild, subject: &str) -> Failure {
@@ -196,12 +265,29 @@ impl Row<'_> {
         plain(self.name) == plain(subject) || self.id.is_some_and(|id| id.as_str() == subject)
     }
 
-    fn text(&self) -> String {
-        let mut text = format!("{} {}\n", self.name, self.version.unwrap_or("(no version)"));
-        let mut line = |key: &str, value: &str| text.push_str(&format!("  {key:<12} {value}\n"));
+    fn title(&self) -> String {
+        format!("{} {}", self.name, self.version.unwrap_or("(no version)"))
+    }
+
+    fn size(&self) -> String {
+        if self.gap.is_some() { "-".to_owned() } else { format_size(self.bytes) }
+    }
+
+    /// Why it is there, or is not.
+    fn why(&self) -> String {
+        match (self.gap, &self.chain[..]) {
+            (Some(gap), _) => format!("left out: {gap}"),
+            (None, [] | [_]) => self.within.map(|id| format!("inside {id}")).unwrap_or_default(),
+            (None, chain) => chain.join(" → "),
+        }
+    }
+
+    fn facts(&self, known: Known) -> Facts {
+        let mut facts = Facts::new();
+        let mut line = |key: &str, value: &str| facts.push((key.to_owned(), value.to_owned()));
         if let Some(gap) = self.gap {
             line("left out", &gap.to_string());
-            return text;
+            return facts;
         }
         if let Some(id) = self.id {
             line("in as", id.as_str());
@@ -214,6 +300,7 @@ impl Row<'_> {
             line("inside", within.as_str());
         }
         match &self.chain[..] {
+            [] if known != Known::Record => line("needed by", NO_RECORD),
             [] => line("needed by", "the record does not say"),
             [_] => {}
             chain => line("needed by", &chain.join(" → ")),
@@ -229,19 +316,14 @@ impl Row<'_> {
             Some(Importable::NotChecked { reason }) => line("importable", &format!("not checked: {reason}")),
             None => {}
         }
-        text
+        facts
     }
 }
 
 fn overview(rows: &[Row<'_>]) -> String {
     let name = rows.iter().map(|row| row.name.chars().count()).max().unwrap_or_default().min(40);
     let line = |row: &Row<'_>| {
-        let why = match (row.gap, &row.chain[..]) {
-            (Some(gap), _) => format!("left out: {gap}"),
-            (None, [] | [_]) => row.within.map(|id| format!("inside {id}")).unwrap_or_default(),
-            (None, chain) => chain.join(" → "),
-        };
-        let size = if row.gap.is_some() { "-".to_owned() } else { format_size(row.bytes) };
+        let (size, why) = (row.size(), row.why());
         format!("  {:<name$}  {:<14} {size:>10}  {why}", row.name, row.version.unwrap_or("-"))
             .trim_end()
             .to_owned()
@@ -250,13 +332,12 @@ fn overview(rows: &[Row<'_>]) -> String {
     rows.iter().map(line).collect()
 }
 
-fn path_text(found: &ExplainedPath) -> String {
-    let what = match &found.entry {
+fn path_facts(found: &ExplainedPath) -> Facts {
+    let content = match &found.entry {
         Entry::File { digest, size, mode } => format!("{digest}, {}, mode {mode}", format_size(*size)),
         Entry::Symlink { target } => format!("a link to {target}"),
     };
-    format!(
-        "{}\n  {:<12} {}\n  {:<12} {}\n  {:<12} {what}\n",
-        found.path, "belongs to", found.component, "comes from", found.origin, "content"
-    )
+    let facts =
+        [("belongs to", found.component.clone()), ("comes from", found.origin.clone()), ("content", content)];
+    facts.map(|(key, value)| (key.to_owned(), value)).into()
 }

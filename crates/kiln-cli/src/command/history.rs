@@ -23,7 +23,8 @@ pub(crate) fn run(settings: &Settings, command: &History, printer: Printer) -> R
     };
     if !settings.environment.has_workspace() {
         return Err(Failure::input("there is no workspace here, and so no ledger")
-            .hint("name records, folders of them or references to a registry: kiln history FOLDER"));
+            .hint("name records, folders of them or references to a registry: kiln history FOLDER")
+            .hint("or change to a workspace; kiln init makes one of a project"));
     }
     let known = artifacts_with_history(&settings.environment)?;
     let artifacts = if names.is_empty() { known.clone() } else { names };
@@ -59,13 +60,14 @@ pub(crate) fn run(settings: &Settings, command: &History, printer: Printer) -> R
         return told(broken, printer);
     }
     for (artifact, entries) in &all {
-        printer.data(&format!("{}\n", printer.on_stdout(Style::Strong, artifact.as_str())));
+        let mut text = format!("{}\n", printer.on_stdout(Style::Strong, artifact.as_str()));
         // An entry does not say what it is of; the newest record does.
         let newest = newest_build(&settings.environment, artifact).ok();
         let word = if newest.is_some_and(|build| build.record.kind.is_image()) { "image" } else { "zip" };
-        for (index, entry) in entries.iter().enumerate() {
-            printer.data(&line(entry, &entries[..index], word));
+        for (entry, step) in entries.iter().zip(steps(entries)) {
+            text += &line(entry, &step, word);
         }
+        printer.data(&text);
     }
     told(broken, printer)
 }
@@ -78,10 +80,12 @@ fn named(settings: &Settings, named: &[String], printer: Printer) -> Result<Exit
     for unread in histories.unread() {
         printer.talk(&format!("not read: {unread}"));
     }
+    // As of `kiln find`: what could not be read may be of any build.
+    let ending = if histories.unread().is_empty() { exit::SUCCESS } else { exit::INPUT_INVALID };
     if settings.format == Format::Json {
         let rows: Vec<NamedRow<'_>> = records.iter().map(NamedRow::new).collect();
         printer.data(&super::document(&rows)?);
-        return Ok(exit::SUCCESS);
+        return Ok(ending);
     }
     let mut before: BTreeMap<&ArtifactName, u64> = BTreeMap::new();
     let steps: Vec<String> = records
@@ -114,7 +118,7 @@ fn named(settings: &Settings, named: &[String], printer: Printer) -> Result<Exit
             ("step", Align::Left),
         ];
         printer.data(Markdown::default().table(head, rows).text());
-        return Ok(exit::SUCCESS);
+        return Ok(ending);
     }
     for (HistoricRecord { record, tags }, step) in records.iter().zip(steps) {
         let digest =
@@ -129,7 +133,7 @@ fn named(settings: &Settings, named: &[String], printer: Printer) -> Result<Exit
         );
         printer.data(&format!("{}\n", line.trim_end()));
     }
-    Ok(exit::SUCCESS)
+    Ok(ending)
 }
 
 /// A build that a record tells of. Keys are only ever added.
@@ -169,14 +173,14 @@ fn told(mut broken: Vec<Failure>, printer: Printer) -> Result<Exit, Failure> {
 }
 
 fn add(out: &mut Markdown, artifact: &ArtifactName, entries: &[LedgerEntry]) {
-    let rows = entries.iter().enumerate().map(|(index, entry)| {
+    let rows = entries.iter().zip(steps(entries)).map(|(entry, step)| {
         [
             format!("{artifact}@{}", entry.number),
             entry.at.to_string(),
             format_size(entry.archive_size),
             format_size(entry.image_unpacked_size.unwrap_or(entry.unpacked_size)),
             entry.archive.map(|digest| digest.to_string()).unwrap_or_default(),
-            step(entry, &entries[..index]),
+            step,
         ]
     });
     let head = [
@@ -190,32 +194,40 @@ fn add(out: &mut Markdown, artifact: &ArtifactName, entries: &[LedgerEntry]) {
     out.heading(artifact.as_str()).table(head, rows);
 }
 
-/// What changed since the build before, in words; or which earlier one had the same bytes.
-fn step(entry: &LedgerEntry, earlier: &[LedgerEntry]) -> String {
-    let same = earlier.iter().rev().find(|other| other.archive.is_some() && other.archive == entry.archive);
-    match earlier.last() {
-        None => String::new(),
-        Some(before) if before.archive == entry.archive => "same bytes".to_owned(),
-        Some(_) if same.is_some() => {
-            same.map_or_else(String::new, |same| format!("same bytes as @{}", same.number))
-        }
-        Some(before) if before.tree == entry.tree => "same content, other bytes".to_owned(),
-        Some(before) => {
-            let (was, now) = match (before.image_unpacked_size, entry.image_unpacked_size) {
-                (Some(was), Some(now)) => (was, now),
-                _ => (before.unpacked_size, entry.unpacked_size),
-            };
-            if now >= was {
-                format!("+{} unpacked", format_size(now - was))
-            } else {
-                format!("-{} unpacked", format_size(was - now))
-            }
-        }
+/// What changed since the build before each, in words; or which earlier one had the same bytes.
+fn steps(entries: &[LedgerEntry]) -> Vec<String> {
+    let mut newest_with: BTreeMap<Digest, u64> = BTreeMap::new();
+    let before = std::iter::once(None).chain(entries.iter().map(Some));
+    let steps = before.zip(entries).map(|(before, entry)| {
+        let same = entry.archive.and_then(|archive| newest_with.insert(archive, entry.number));
+        before.map_or_else(String::new, |before| step(before, entry, same))
+    });
+    steps.collect()
+}
+
+/// What changed between two builds, in words; `same` is the number of the newest build before that had the same bytes.
+fn step(before: &LedgerEntry, entry: &LedgerEntry, same: Option<u64>) -> String {
+    if before.archive == entry.archive && entry.archive.is_some() {
+        return "same bytes".to_owned();
+    }
+    if let Some(number) = same {
+        return format!("same bytes as @{number}");
+    }
+    if before.tree == entry.tree {
+        return "same content, other bytes".to_owned();
+    }
+    let (was, now) = match (before.image_unpacked_size, entry.image_unpacked_size) {
+        (Some(was), Some(now)) => (was, now),
+        _ => (before.unpacked_size, entry.unpacked_size),
+    };
+    if now >= was {
+        format!("+{} unpacked", format_size(now - was))
+    } else {
+        format!("-{} unpacked", format_size(was - now))
     }
 }
 
-fn line(entry: &LedgerEntry, earlier: &[LedgerEntry], word: &str) -> String {
-    let step = step(entry, earlier);
+fn line(entry: &LedgerEntry, step: &str, word: &str) -> String {
     let digest = entry.archive.map(|digest| digest.hex()[..16].to_owned()).unwrap_or_default();
     format!(
         "  @{:<4} {}  {:>9} {word} {:>9} unpacked  {digest}  {step}\n",

@@ -6,7 +6,7 @@ use crate::failure::Failure;
 use crate::printer::{Printer, Style};
 use crate::settings::Call;
 use fs_err as fs;
-use kiln_init::{InitPlan, Options, PlannedFile, plan};
+use kiln_init::{Found, InitPlan, Options, PlannedFile, plan};
 use kiln_record::{Exit, exit};
 use kiln_store::write_atomically;
 use serde::Serialize;
@@ -92,11 +92,34 @@ fn print(plan: &InitPlan, dry_run: bool, printer: Printer) {
     }
     for path in &plan.kept {
         printer.data(&format!("{path}: there already, left as it is\n"));
+        for difference in plan.differences.iter().filter(|one| one.path == *path) {
+            printer.data(&format!("  {} {difference}\n", printer.on_stdout(Style::Warn, "differs:")));
+        }
     }
     for remark in &plan.remarks {
         printer.problem(&format!("{}: {remark}", printer.on_stderr(Style::Warn, "warning")));
     }
+    if !plan.differences.is_empty() {
+        printer.talk(
+            "what differs is for you to change in the manifest; or remove it, and kiln init writes it anew",
+        );
+    }
+    for (runtime, reference) in &plan.from_registries {
+        printer.talk(&from_registry(runtime, reference));
+    }
     printer.talk(&next(plan, dry_run));
+}
+
+/// That a base is not made of packages, but is brought from a registry.
+pub(crate) fn from_registry(runtime: &str, reference: &str) -> String {
+    format!(
+        "{runtime}: its base is the image {reference}, whose registry must be reachable, or a mirror that [[registry]] in kiln.toml names; kiln doctor asks it"
+    )
+}
+
+/// The manifest of an artifact that was found.
+fn path_of(found: &Found) -> String {
+    format!("manifests/{}.toml", found.artifact)
 }
 
 /// What to do after it.
@@ -104,20 +127,27 @@ fn next(plan: &InitPlan, dry_run: bool) -> String {
     if dry_run {
         return "\nnothing was written; next: kiln init".to_owned();
     }
-    let open: Vec<String> = plan
-        .found
-        .iter()
-        .filter(|found| !found.untold.is_empty())
-        .map(|found| format!("manifests/{}.toml", found.artifact))
-        .collect();
+    // A layer without code may stay out; only a manifest that is new has a line for it.
+    let is_open = |found: &Found| {
+        let is_new = !plan.kept.contains(&path_of(found));
+        found.untold.iter().any(|untold| is_new || !untold.starts_with("layers: "))
+    };
+    let open: Vec<String> = plan.found.iter().filter(|found| is_open(found)).map(path_of).collect();
     match open.as_slice() {
         [] => "\nnext: kiln lock --all, then kiln build --all".to_owned(),
         files => {
-            // The runtime alone can be told on the command line, and its base is written with it.
-            let untold = || plan.found.iter().flat_map(|found| &found.untold);
-            let way = if untold().all(|untold| untold.starts_with("runtime: ")) {
-                "kiln init --runtime python3.13, or whichever it is, tells it for all of them;\n      or "
-                    .to_owned()
+            // These can be told on the command line, and a base is written with them.
+            let options = [("runtime: ", "--runtime python3.13"), ("architecture: ", "--architecture arm64")];
+            let untold: Vec<&String> = plan.found.iter().flat_map(|found| &found.untold).collect();
+            let is_of = |key: &str| untold.iter().any(|untold| untold.starts_with(key));
+            let given: Vec<&str> =
+                options.iter().filter(|(key, _)| is_of(key)).map(|(_, option)| *option).collect();
+            let is_option = |untold: &String| options.iter().any(|(key, _)| untold.starts_with(key));
+            let way = if untold.iter().all(|untold| is_option(untold)) {
+                format!(
+                    "kiln init {}, or whichever it is, tells it for all of them;\n      or ",
+                    given.join(" ")
+                )
             } else {
                 String::new()
             };
@@ -140,8 +170,25 @@ pub(crate) struct Document<'a> {
     files: Vec<FileRow<'a>>,
     /// Files that are there and were left as they are.
     kept: &'a [String],
+    /// What manifests among these say otherwise than the project.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    differences: Vec<DifferenceRow<'a>>,
     /// What was passed over, and why.
     remarks: &'a [String],
+}
+
+#[derive(Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+struct DifferenceRow<'a> {
+    /// The manifest.
+    path: &'a str,
+    key: &'a str,
+    /// The key's value there, as TOML writes it, if it has one.
+    there: Option<&'a str>,
+    /// Its value by the project, as TOML writes it.
+    project: &'a str,
+    /// Where the project states that, if it is one place.
+    stated_by: Option<&'a str>,
 }
 
 #[derive(Serialize)]
@@ -185,6 +232,17 @@ impl<'a> Document<'a> {
                 .map(|file| FileRow { path: &file.path, appends: file.appends, replaces: file.replaces })
                 .collect(),
             kept: &plan.kept,
+            differences: plan
+                .differences
+                .iter()
+                .map(|one| DifferenceRow {
+                    path: &one.path,
+                    key: &one.key,
+                    there: one.there.as_deref(),
+                    project: &one.project,
+                    stated_by: one.stated_by.as_deref(),
+                })
+                .collect(),
             remarks: &plan.remarks,
         }
     }

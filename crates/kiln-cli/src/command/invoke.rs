@@ -53,7 +53,8 @@ fn event(text: &str) -> Result<Vec<u8>, Failure> {
     };
     let (bytes, what) = match text {
         "-" => (read(&mut std::io::stdin().lock(), "standard input")?, "standard input".to_owned()),
-        path if Path::new(path).is_file() => {
+        // A pipe that a shell made (`<(…)`), or a device, is as good as a file.
+        path if Path::new(path).exists() && !Path::new(path).is_dir() => {
             let mut file = fs::File::open(path).map_err(|error| Failure::input(error.to_string()))?;
             (read(&mut file, path)?, path.to_owned())
         }

@@ -10,8 +10,9 @@ use crate::signals;
 use kiln_lock::{
     BaseMove, LockReport, WantedBase, bases_are_young_enough, lock_base, lockable_artifacts, unpinned_bases,
 };
-use kiln_record::{Exit, exit};
+use kiln_record::{ArtifactName, BaseName, Exit, exit};
 use serde::Serialize;
+use std::collections::{BTreeMap, BTreeSet};
 
 pub(crate) fn run(settings: &Settings, command: &Lock, printer: Printer) -> Result<Exit, Failure> {
     // Tools before what they make, bases before what is resolved for them.
@@ -37,6 +38,8 @@ pub(crate) fn run(settings: &Settings, command: &Lock, printer: Printer) -> Resu
         (true, false) => unpinned.clone(),
         (false, false) => command.bases.clone(),
     };
+    // With all of them, what is wrong with one base keeps no artifact from being locked that stands on another.
+    let mut failed: BTreeMap<BaseName, Failure> = BTreeMap::new();
     for base in &bases {
         let report = {
             let wanted = wanted.clone();
@@ -47,7 +50,15 @@ pub(crate) fn run(settings: &Settings, command: &Lock, printer: Printer) -> Resu
                 Box::pin(
                     async move { lock_base(&environment, &base, wanted.as_ref(), &events, engine).await },
                 )
-            })?
+            })
+        };
+        let report = match report {
+            Ok(report) => report,
+            Err(failure) if command.all && failure.exit() != exit::INTERRUPTED => {
+                failed.insert(base.clone(), failure);
+                continue;
+            }
+            Err(failure) => return Err(failure),
         };
         if settings.format != Format::Json {
             print(&report, printer);
@@ -62,7 +73,8 @@ pub(crate) fn run(settings: &Settings, command: &Lock, printer: Printer) -> Resu
     if command.all {
         bases_are_young_enough(root, settings.environment.now)?;
     }
-    let artifacts = if command.all { lockable_artifacts(root)? } else { command.artifacts.clone() };
+    let without = failed.keys().cloned().collect();
+    let artifacts = if command.all { lockable_artifacts(root, &without)? } else { command.artifacts.clone() };
     if command.all && unpinned.is_empty() && artifacts.is_empty() {
         printer.talk("every base is pinned, and no artifact has requirements or sources that kiln locks");
     }
@@ -74,6 +86,24 @@ pub(crate) fn run(settings: &Settings, command: &Lock, printer: Printer) -> Resu
         if command.check && (differs || moved) {
             code = exit::NOT_REPRODUCIBLE;
         }
+    }
+    if command.crates {
+        let (document, differs) = lock_artifact::crates(settings, command, printer)?;
+        documents.push(document);
+        if command.check && differs {
+            code = exit::NOT_REPRODUCIBLE;
+        }
+    }
+    let mut failed = failed.into_values();
+    if let Some(first) = failed.next() {
+        failed.for_each(|failure| failure.print(printer));
+        let all = lockable_artifacts(root, &BTreeSet::new())?;
+        let left = all.iter().filter(|name| !artifacts.contains(name)).map(ArtifactName::as_str);
+        let left: Vec<&str> = left.collect();
+        if !left.is_empty() {
+            printer.talk(&format!("not locked, as their base could not be pinned: {}", left.join(", ")));
+        }
+        return Err(first);
     }
     if settings.format == Format::Json {
         printer.data(&super::document(&documents)?);

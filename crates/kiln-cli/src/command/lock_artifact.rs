@@ -7,9 +7,10 @@ use crate::progress::Progress;
 use crate::settings::Settings;
 use crate::signals;
 use kiln_audit::format_size;
+use kiln_build::bundled_crates;
 use kiln_lock::{
-    ArtifactLock, ArtifactLockRequest, FileFacts, MovedFile, ToolReport, UpstreamLock, UpstreamLockRequest,
-    lock_artifacts, lock_tools, lock_upstreams,
+    ArtifactLock, ArtifactLockRequest, CratesLock, CratesLockRequest, FileFacts, MovedFile, ToolReport,
+    UpstreamLock, UpstreamLockRequest, lock_artifacts, lock_crates, lock_tools, lock_upstreams,
 };
 use kiln_record::{ArtifactName, counted};
 use serde::Serialize;
@@ -38,6 +39,53 @@ pub(crate) fn tools(settings: &Settings, wanted: Option<String>, printer: Printe
         print_tool(&report, printer);
     }
     super::json(&ToolDocument::new(&report))
+}
+
+/// Locks the archives of crates that distributions have inside. The second value says whether the lock differs from what was there.
+pub(crate) fn crates(
+    settings: &Settings,
+    command: &Lock,
+    printer: Printer,
+) -> Result<(Value, bool), Failure> {
+    let check = command.writes_nothing();
+    let lock = {
+        let progress = Progress::new(printer);
+        let events = progress.events();
+        let environment = settings.environment.clone();
+        let found = signals::run(|engine| {
+            let (environment, events) = (environment.clone(), events.clone());
+            Box::pin(async move { bundled_crates(&environment, &events, engine).await })
+        })?;
+        let is_whole = found.left_out.is_empty();
+        let request = CratesLockRequest { named: found.crates, is_whole, check };
+        let mut lock =
+            signals::run(|_| Box::pin(async move { lock_crates(&environment, &request, &events).await }))?;
+        let left_out = found.left_out.iter();
+        lock.remarks.extend(
+            left_out.map(|(name, reason)| format!("{name} is left out, since it cannot be built: {reason}")),
+        );
+        lock
+    };
+    if settings.format != Format::Json {
+        print_crates(&lock, printer);
+    }
+    Ok((super::json(&CratesDocument::new(&lock))?, lock.differs))
+}
+
+fn print_crates(lock: &CratesLock, printer: Printer) {
+    let what = match (lock.written, lock.differs) {
+        (true, _) => format!("{}: written", printer.on_stdout(Style::Good, &lock.file)),
+        (false, true) => format!("{}: would change", printer.on_stdout(Style::Warn, &lock.file)),
+        (false, false) => format!("{}: nothing moved", lock.file),
+    };
+    printer.data(&format!("{what}: {} that distributions have inside\n", counted(lock.crates, "crates")));
+    if lock.differs {
+        printer.data(&format!("  {} new, {} no longer there\n", lock.added.len(), lock.removed.len()));
+    }
+    let warning = printer.on_stderr(Style::Warn, "warning");
+    for remark in &lock.remarks {
+        printer.problem(&format!("{warning}: {}: {remark}", lock.file));
+    }
 }
 
 /// Locks the upstream sources of artifacts. The second value says whether one of the locks differs from what was there.
@@ -154,7 +202,8 @@ fn print_artifact(lock: &ArtifactLock, printer: Printer) {
         printer.data(&format!("  {}\n", told.join("; ")));
     }
     if lock.differs && lock.changes.is_empty() {
-        printer.data("  no distribution moved; the input or the target did\n");
+        printer
+            .data("  no distribution moved; the input or the target did, or the file was changed by hand\n");
     }
     print_changes(lock, printer);
     let warning = printer.on_stderr(Style::Warn, "warning");
@@ -276,6 +325,33 @@ impl<'a> UpstreamDocument<'a> {
             files: lock.files,
             differs: lock.differs,
             written: lock.written,
+        }
+    }
+}
+
+/// What locking the crates of distributions did. Keys are only ever added.
+#[derive(Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+pub(crate) struct CratesDocument<'a> {
+    file: &'a str,
+    crates: usize,
+    added: &'a [String],
+    removed: &'a [String],
+    differs: bool,
+    written: bool,
+    remarks: &'a [String],
+}
+
+impl<'a> CratesDocument<'a> {
+    fn new(lock: &'a CratesLock) -> Self {
+        Self {
+            file: &lock.file,
+            crates: lock.crates,
+            added: &lock.added,
+            removed: &lock.removed,
+            differs: lock.differs,
+            written: lock.written,
+            remarks: &lock.remarks,
         }
     }
 }

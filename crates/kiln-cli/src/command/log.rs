@@ -32,7 +32,7 @@ pub(crate) fn run(
     let keys = public_keys(&command.key)?;
     let mut held = Vec::new();
     for path in &command.checkpoint {
-        let older = hold_log(environment, path, &keys)?;
+        let older = hold_log(environment, path, command.origin.as_deref(), &keys)?;
         held.push(HeldCheckpoint {
             file: path.display().to_string(),
             size: older.size,

@@ -1,11 +1,13 @@
 //! `kiln new artifact`: the manifest of one artifact.
 
+use super::init::from_registry;
 use crate::args::start::{New, NewArtifact, NewKind, NewWhat};
 use crate::failure::Failure;
 use crate::printer::{Printer, Style};
 use crate::settings::Settings;
 use fs_err as fs;
 use kiln_init::{Artifact, Kind, Source, Told, manifest};
+use kiln_plan::{known_base, usual_base_name};
 use kiln_record::{Exit, Runtime, exit, runtimes};
 use kiln_store::write_atomically;
 use std::path::Path;
@@ -19,11 +21,18 @@ pub(crate) fn run(settings: &Settings, command: &New, printer: Printer) -> Resul
         return Err(Failure::input(format!("{file} is there already, and was left as it is"))
             .hint("choose another name, or remove the file"));
     }
-    let text = manifest(&artifact(root, wanted)?);
+    let artifact = artifact(root, wanted)?;
+    let text = manifest(&artifact);
     let broken = |error: std::io::Error| Failure::store(error.to_string());
     fs::create_dir_all(root.join("manifests")).map_err(broken)?;
     write_atomically(&place, text.as_bytes()).map_err(|error| Failure::store(error.to_string()))?;
     printer.data(&format!("{}: written\n", printer.on_stdout(Style::Good, &file)));
+    if let Some(runtime) = artifact.runtime.value().and_then(|name| Runtime::named(name))
+        && !root.join(format!("images/{}.toml", usual_base_name(runtime))).exists()
+        && let Some(reference) = known_base(runtime, &[]).and_then(|base| base.reference)
+    {
+        printer.talk(&from_registry(&runtime.name, &reference));
+    }
     let is_open = text.lines().any(|line| line.starts_with("# ") && line.contains(" = "));
     printer.talk(&match is_open {
         true => format!("next: fill in its commented lines, then kiln build {}", wanted.name),
@@ -42,7 +51,7 @@ fn artifact(root: &Path, wanted: &NewArtifact) -> Result<Artifact, Failure> {
     let mut artifact =
         Artifact::new(wanted.name.clone(), kind, "Every key is explained in docs/manifests.md".to_owned());
     if let Some(machine) = wanted.architecture {
-        (artifact.architecture, artifact.architecture_is_stated) = (machine.into(), true);
+        artifact.architecture = Some(Told::Is(machine.into()));
     }
     if let Some(runtime) = &wanted.runtime {
         if Runtime::named(runtime).is_none() {

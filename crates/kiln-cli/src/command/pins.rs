@@ -7,26 +7,35 @@ use crate::args::pins::Pins;
 use crate::failure::Failure;
 use crate::printer::{Printer, Style};
 use crate::settings::Settings;
-use kiln_lock::{Pin, pins};
+use kiln_lock::{Pin, PinnedThing, pins};
 use kiln_record::{ArtifactName, Epoch, Exit, exit};
 use kiln_report::{Align, Markdown};
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 pub(crate) fn run(settings: &Settings, command: &Pins, printer: Printer) -> Result<Exit, Failure> {
     let (pins, now) = (pins(&settings.environment.root)?, settings.environment.now);
-    let asked = match command.check {
+    let (asked, outdated) = match command.check {
         true => pins_check::run(settings, &pins, printer)?,
         false => {
             list(settings, &pins, printer)?;
-            exit::SUCCESS
+            (exit::SUCCESS, BTreeSet::new())
         }
     };
-    Ok(if too_old(&pins, command.max_age, now, printer) { exit::FINDINGS_DENIED } else { asked })
+    let too_old = too_old(&pins, command.max_age, &outdated, now, printer);
+    Ok(if too_old { exit::FINDINGS_DENIED } else { asked })
 }
 
-/// Tells of pins that are older than is allowed, or than their review, and says whether there are any. What has no time, as what a Dockerfile pins, is
-/// told, too: its age was not judged.
-fn too_old(pins: &[Pin], most: Option<Duration>, now: Epoch, printer: Printer) -> bool {
+/// Tells of pins that are older than is allowed, or than their review, and says whether there are any. What has no time, as what a
+/// Dockerfile pins, is told, too: its age was not judged. A lock of distributions is too old if something is newer, which was asked
+/// for the artifacts that are `outdated`: where nothing is, no commit could make it younger.
+fn too_old(
+    pins: &[Pin],
+    most: Option<Duration>,
+    outdated: &BTreeSet<ArtifactName>,
+    now: Epoch,
+    printer: Printer,
+) -> bool {
     let mut any = false;
     for pin in pins {
         let what = format!("{} {}", pin.thing.as_str(), pin.name);
@@ -38,16 +47,22 @@ fn too_old(pins: &[Pin], most: Option<Duration>, now: Epoch, printer: Printer) -
         let Some((seconds, rule)) = allowed.into_iter().chain(reviewed).min() else { continue };
         let Some(pinned) = pin.pinned else {
             let note = printer.on_stderr(Style::Note, "note");
-            printer.problem(&format!(
-                "{note}: {what}: how old it is was not judged, as {} does not say",
-                pin.file
-            ));
+            let why = pin.undated.as_deref().unwrap_or("it is not pinned");
+            printer.problem(&format!("{note}: {what}: how old it is was not judged: {why}"));
             continue;
         };
         if now.seconds().saturating_sub(pinned.seconds()) > seconds {
+            let (_, age) = since(pin, now).unwrap_or_default();
+            if pin.thing == PinnedThing::Lock && !pin.used_by.iter().any(|name| outdated.contains(name)) {
+                let note = printer.on_stderr(Style::Note, "note");
+                printer.problem(&format!(
+                    "{note}: {what} was changed {age} ago, and {rule}; kiln pins --check says of locks that kiln makes whether anything is newer"
+                ));
+                continue;
+            }
             any = true;
             let error = printer.on_stderr(Style::Bad, "error");
-            printer.problem(&format!("{error}: {what} was pinned {} ago, and {rule}", age(pin, now)));
+            printer.problem(&format!("{error}: {what} was pinned {age} ago, and {rule}"));
             printer.problem(&format!("  {}: {}", printer.on_stderr(Style::Note, "help"), pin.command));
         }
     }
@@ -73,17 +88,18 @@ fn list(settings: &Settings, pins: &[Pin], printer: Printer) -> Result<(), Failu
     Ok(())
 }
 
-fn age(pin: &Pin, now: Epoch) -> String {
-    match pin.age(now) {
-        Some(1) => "1 day".to_owned(),
-        Some(days) => format!("{days} days"),
-        None => "-".to_owned(),
-    }
+/// The day on which something was pinned, and how long ago that was.
+fn since(pin: &Pin, now: Epoch) -> Option<(String, String)> {
+    let age = match pin.age(now)? {
+        1 => "1 day".to_owned(),
+        days => format!("{days} days"),
+    };
+    Some((pin.pinned?.to_string()[..10].to_owned(), age))
 }
 
-/// The day on which something was pinned.
-fn day(pin: &Pin) -> String {
-    pin.pinned.map_or_else(|| "-".to_owned(), |pinned| pinned.to_string()[..10].to_owned())
+/// What stands in the place of that.
+fn undated(pin: &Pin) -> &'static str {
+    if pin.undated.is_some() { "age not known" } else { "not pinned" }
 }
 
 fn markdown(pins: &[Pin], now: Epoch) -> Markdown {
@@ -94,7 +110,11 @@ fn markdown(pins: &[Pin], now: Epoch) -> Markdown {
         [
             format!("{} {}", pin.thing.as_str(), pin.name),
             pin.follows.clone(),
-            format!("{}, {}", day(pin), age(pin, now)),
+            match (since(pin, now), &pin.undated) {
+                (Some((day, age)), _) => format!("{day}, {age}"),
+                (None, Some(why)) => format!("{}: {why}", undated(pin)),
+                (None, None) => undated(pin).to_owned(),
+            },
             to.join("; "),
             used_by(pin),
             pin.command.clone(),
@@ -124,9 +144,12 @@ fn print(pins: &[Pin], now: Epoch, printer: Printer) {
     let follows = pins.iter().map(|pin| pin.follows.len()).max().unwrap_or_default();
     let file = pins.iter().map(|pin| pin.file.len()).max().unwrap_or_default();
     for pin in pins {
-        let (age, when) = (age(pin, now), day(pin));
+        let since = match since(pin, now) {
+            Some((day, age)) => format!("{day}  {age:>9}"),
+            None => undated(pin).to_owned(),
+        };
         printer.data(&format!(
-            "{}  {:name$}  {:follows$}  {when:>10}  {age:>9}  {:file$}  {}\n",
+            "{}  {:name$}  {:follows$}  {since:21}  {:file$}  {}\n",
             pin.thing.as_str(),
             printer.on_stdout(Style::Strong, &format!("{:name$}", pin.name)),
             pin.follows,
@@ -136,6 +159,9 @@ fn print(pins: &[Pin], now: Epoch, printer: Printer) {
         for (platform, digest) in &pin.pinned_to {
             printer.data(&printer.on_stdout(Style::Faint, &format!("      {platform:<18} {digest}")));
             printer.data("\n");
+        }
+        if let Some(why) = &pin.undated {
+            printer.data(&format!("      {}: {why}\n", undated(pin)));
         }
         printer.data(&format!("      used by {}\n", used_by(pin)));
         if let Some((period, file)) = &pin.review {

@@ -16,6 +16,7 @@ use kiln_record::{ArtifactName, BaseName, Exit, exit};
 use kiln_report::{Align, Markdown};
 use serde::Serialize;
 use serde_json::Value;
+use std::collections::BTreeSet;
 
 /// What was asked of one pin, or of the distributions of one artifact.
 #[derive(Serialize)]
@@ -65,19 +66,28 @@ pub(crate) struct Document<'a> {
     upstream: &'a [Asked],
 }
 
-/// Asks, and tells. What cannot be asked keeps the rest from nothing, and decides the exit code.
-pub(super) fn run(settings: &Settings, pins: &[Pin], printer: Printer) -> Result<Exit, Failure> {
-    let (mut asked, mut code) = (Vec::new(), exit::SUCCESS);
+/// Asks, and tells. What cannot be asked keeps the rest from nothing, and decides the exit code. Gives the artifacts, too, of whose
+/// distributions something is newer.
+pub(super) fn run(
+    settings: &Settings,
+    pins: &[Pin],
+    printer: Printer,
+) -> Result<(Exit, BTreeSet<ArtifactName>), Failure> {
+    let (mut asked, mut code, mut outdated) = (Vec::new(), exit::SUCCESS, BTreeSet::new());
     for newer in of_pins(settings, printer)? {
         asked.push(Asked::of_pin(newer, &mut code));
     }
-    for artifact in lockable_artifacts(&settings.environment.root)? {
+    for artifact in lockable_artifacts(&settings.environment.root, &BTreeSet::new())? {
         match of_upstreams(settings, &artifact, printer) {
             Ok(all) => asked.extend(all.into_iter().map(|newer| Asked::of_pin(newer, &mut code))),
             Err(failure) => asked.push(Asked::failed("upstream", &artifact, &failure, &mut code)),
         }
         match of_distributions(settings, &artifact, printer) {
-            Ok(locks) => asked.extend(locks.iter().map(Asked::of_distributions)),
+            Ok(locks) => {
+                let newer = locks.iter().filter(|lock| !lock.changes.is_empty());
+                outdated.extend(newer.map(|lock| lock.artifact.clone()));
+                asked.extend(locks.iter().map(Asked::of_distributions));
+            }
             Err(failure) => asked.push(Asked::failed("distributions", &artifact, &failure, &mut code)),
         }
     }
@@ -90,7 +100,7 @@ pub(super) fn run(settings: &Settings, pins: &[Pin], printer: Printer) -> Result
         Format::Markdown => printer.data(markdown(&asked).text()),
         _ => asked.iter().for_each(|asked| printer.data(&asked.text(printer))),
     }
-    Ok(code)
+    Ok((code, outdated))
 }
 
 /// What would move, what is held back, what has nothing newer, and what could not be asked.

@@ -273,7 +273,8 @@ fn difference(one: &Difference<'_>) -> String {
 }
 
 fn markdown(document: &Document<'_>) -> String {
-    let code = |text: &str| format!("`{}`", text.replace(['`', '|', '\n', '\r'], " "));
+    // The runner of GitHub Actions takes `##[` for a command, wherever it stands.
+    let code = |text: &str| format!("`{}`", text.replace(['`', '|', '\n', '\r'], " ").replace("##[", "# #["));
     let mut text = format!("### Rebuild of {}: {}\n\n", code(document.build), document.level);
     text.push_str(&format!("{}, from {}.\n\n", document.meaning, code(&document.source)));
     text.push_str("| | digest |\n|---|---|\n");

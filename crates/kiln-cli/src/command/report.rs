@@ -19,9 +19,13 @@ pub(crate) fn run(settings: &Settings, command: &Report, printer: Printer) -> Re
     if let Some(folder) = &command.site {
         return site(settings, command, folder, printer);
     }
+    let (named, unread) = super::named_all(settings, &command.builds)?;
+    if let Some(unread) = unread.first() {
+        return Err(unread.refusal());
+    }
     let mut builds = Vec::new();
-    for text in &command.builds {
-        let build = super::named(settings, text)?;
+    for build in named {
+        super::note_absent(&build, printer);
         let history = earlier(settings, &build)?;
         builds.push((build, history));
     }
@@ -36,6 +40,7 @@ fn report<'a>(build: &'a NamedBuild, history: &'a SizeHistory) -> BuildReport<'a
         name: &build.label,
         record: &build.record,
         known: build.known,
+        absent: build.absent.as_deref(),
         history: &history.samples,
         history_source: history.source.as_deref(),
     }
@@ -60,6 +65,7 @@ fn site(settings: &Settings, command: &Report, folder: &Path, printer: Printer) 
         let record = dist.join(&name).join("record.json");
         if record.is_file() {
             let mut build = super::named(settings, &record.to_string_lossy())?;
+            super::note_absent(&build, printer);
             build.label.clone_from(&name);
             published.push((format!("{name}.html"), build));
         }

@@ -17,6 +17,7 @@ pub(crate) fn run(
     printer: Printer,
 ) -> Result<Exit, Failure> {
     let build = super::named(settings, &command.build)?;
+    super::note_absent(&build, printer);
     if build.known == Known::Components {
         return Err(Failure::input(format!("{} is a list of components itself, and no build", build.label))
             .hint("name the archive, the folder or the record of the build that it is about"));

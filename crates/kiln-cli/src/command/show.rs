@@ -1,7 +1,7 @@
 //! `kiln show`.
 
-use super::show_facts::{by_size, facts, role};
-use super::{show_environment, show_markdown};
+use super::show_facts::{by_size, facts, read_facts, role};
+use super::{show_environment, show_markdown, show_workspace};
 use crate::args::{Format, Show};
 use crate::failure::Failure;
 use crate::printer::{Printer, Style};
@@ -9,7 +9,9 @@ use crate::settings::Settings;
 use crate::signals;
 use crate::transformations;
 use kiln_audit::{Known, format_size};
-use kiln_publish::{InRegistry, RegistryIndex, is_registry_reference, look_up};
+use kiln_publish::{
+    Beside, InRegistry, NamedBuild, NamedWorkspace, Operand, RegistryIndex, is_registry_reference, look_up,
+};
 use kiln_record::{CheckOutcome, Exit, ImportRecord, Importable, Platform, Record, counted, exit};
 use kiln_report::{Align, Markdown, checks_statement};
 use kiln_store::{RunDetails, SourceLink, write_atomically};
@@ -20,12 +22,15 @@ pub(crate) fn run(settings: &Settings, command: &Show, printer: Printer) -> Resu
         return show_environment::run(settings, command.build.as_deref(), printer);
     };
     let build = match looked_up(settings, named, command.platform)? {
-        InRegistry::Build(build) => build,
-        InRegistry::Index(_) if command.statement.is_some() => {
+        Shown::Build(build) => build,
+        Shown::Workspace(workspace) => {
+            return show_workspace::run(settings.format, &workspace, command, printer);
+        }
+        Shown::Index(_) if command.statement.is_some() => {
             return Err(Failure::usage("--statement is about one build, and this is an index of several")
                 .hint("choose one: --platform linux/arm64"));
         }
-        InRegistry::Index(index) => return show_index(settings, &index, printer),
+        Shown::Index(index) => return show_index(settings, &index, printer),
     };
     if let Some(path) = &command.statement {
         if build.known != Known::Record {
@@ -38,6 +43,7 @@ pub(crate) fn run(settings: &Settings, command: &Show, printer: Printer) -> Resu
     if settings.format == Format::Json {
         let document = Document {
             known: Some(build.known).filter(|known| *known != Known::Record),
+            absent: build.absent.as_deref(),
             record: &build.record,
             run: build.run.as_ref(),
         };
@@ -45,10 +51,13 @@ pub(crate) fn run(settings: &Settings, command: &Show, printer: Printer) -> Resu
         return Ok(exit::SUCCESS);
     }
     if settings.format == Format::Markdown {
-        printer.data(show_markdown::build(&build.label, &build.record, command.files).text());
+        printer.data(show_markdown::build(&build, command.files).text());
         return Ok(exit::SUCCESS);
     }
     printer.data(&format!("{}\n", printer.on_stdout(Style::Strong, &build.label)));
+    if let Some(absent) = &build.absent {
+        printer.data(&format!("  {:<13} {absent}\n", "note"));
+    }
     printer.data(&text(&build.record, build.known, command.files, printer));
     if let Some(run) = &build.run {
         printer.data(&run.source.as_ref().map(|source| made_of(source, printer)).unwrap_or_default());
@@ -57,8 +66,17 @@ pub(crate) fn run(settings: &Settings, command: &Show, printer: Printer) -> Resu
     Ok(exit::SUCCESS)
 }
 
-/// The build that is asked for, or an index of a registry, if no platform of it is named.
-fn looked_up(settings: &Settings, named: &str, platform: Option<Platform>) -> Result<InRegistry, Failure> {
+/// What a text names.
+enum Shown {
+    Build(Box<NamedBuild>),
+    /// Several artifacts that are published in one folder.
+    Workspace(NamedWorkspace),
+    /// An index of a registry, of which no platform is named.
+    Index(RegistryIndex),
+}
+
+/// What is asked for.
+fn looked_up(settings: &Settings, named: &str, platform: Option<Platform>) -> Result<Shown, Failure> {
     if !is_registry_reference(named) {
         if let Some(platform) = platform {
             let message = format!("--platform {platform} chooses from an index in a registry");
@@ -66,10 +84,18 @@ fn looked_up(settings: &Settings, named: &str, platform: Option<Platform>) -> Re
                 Failure::usage(message).hint("name the artifact that is this platform, such as web.arm64")
             );
         }
-        return Ok(InRegistry::Build(Box::new(super::named(settings, named)?)));
+        return Ok(match super::operand(settings, named, Beside::default())? {
+            Operand::Build(build) => Shown::Build(build),
+            Operand::Workspace(workspace) => Shown::Workspace(workspace),
+        });
     }
     let (environment, text) = (settings.environment.clone(), named.to_owned());
-    signals::run(|_| Box::pin(async move { look_up(&environment, &text, platform, false).await }))
+    let found =
+        signals::run(|_| Box::pin(async move { look_up(&environment, &text, platform, false).await }))?;
+    Ok(match found {
+        InRegistry::Build(build) => Shown::Build(build),
+        InRegistry::Index(index) => Shown::Index(index),
+    })
 }
 
 /// A build: its record, and what the latest run measured. Keys are only ever added.
@@ -79,6 +105,9 @@ pub(crate) struct Document<'a> {
     /// How much is known of it, if that is not all: what a record would say besides is not to be believed then.
     #[serde(skip_serializing_if = "Option::is_none")]
     known: Option<Known>,
+    /// That what the record describes is not beside it, in a line.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    absent: Option<&'a str>,
     #[serde(flatten)]
     record: &'a Record,
     /// No part of the record: it differs from run to run.
@@ -133,9 +162,9 @@ fn show_index(settings: &Settings, index: &RegistryIndex, printer: Printer) -> R
 fn text(record: &Record, known: Known, files: bool, printer: Printer) -> String {
     let heading = |name: &str| format!("\n{}\n", printer.on_stdout(Style::Strong, name));
     if let Some(lacks) = known.lacks() {
-        let mut text = format!("  {:<13} {lacks}\n", "not known:");
-        text.push_str(&read_lines(record, known));
-        text.push_str(&components(record, &heading("components")));
+        let facts = read_facts(record, known, lacks);
+        let mut text: String = facts.iter().map(|(key, value)| format!("  {key:<13} {value}\n")).collect();
+        text.push_str(&components(record, known, &heading("components")));
         if files {
             for file in &record.files {
                 let size = format_size(file.entry.size());
@@ -146,7 +175,7 @@ fn text(record: &Record, known: Known, files: bool, printer: Printer) -> String 
     }
     let facts = facts(record);
     let mut text: String = facts.iter().map(|(key, value)| format!("  {key:<13} {value}\n")).collect();
-    text.push_str(&components(record, &heading("components")));
+    text.push_str(&components(record, known, &heading("components")));
     if !record.transformations.is_empty() {
         text.push_str(&heading("changed by packing"));
         for rule in &record.transformations {
@@ -215,32 +244,16 @@ fn text(record: &Record, known: Known, files: bool, printer: Printer) -> String 
     text
 }
 
-/// What was read of something that has no record.
-fn read_lines(record: &Record, known: Known) -> String {
-    if known == Known::Components {
-        return String::new();
-    }
-    let mut text = String::new();
-    let mut line = |key: &str, value: &str| text.push_str(&format!("  {key:<13} {value}\n"));
-    if let Some(output) = record.archive() {
-        line("file", &format!("{}  {}", output.file_name, format_size(output.size)));
-        line("sha256", &output.digest.hex());
-    }
-    line("tree", &record.tree.to_string());
-    line(
-        "unpacked",
-        &format!("{} in {}", format_size(record.unpacked_size), counted(record.files.len(), "files")),
-    );
-    text
-}
-
-/// The components, largest first.
-fn components(record: &Record, heading: &str) -> String {
+/// The components, largest first, where their sizes are known.
+fn components(record: &Record, known: Known, heading: &str) -> String {
     let mut text = heading.to_owned();
     for component in by_size(record) {
+        let size = match known {
+            Known::Components => String::new(),
+            Known::Record | Known::Content => format!("{:>9}  ", format_size(component.bytes)),
+        };
         text.push_str(&format!(
-            "  {:>9}  {:<40} {}\n",
-            format_size(component.bytes),
+            "  {size}{:<40} {}\n",
             component.id.as_str(),
             component.version.as_deref().unwrap_or_default()
         ));

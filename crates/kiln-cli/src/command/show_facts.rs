@@ -1,7 +1,27 @@
 //! What `kiln show` says of a build, whatever the form.
 
-use kiln_audit::format_size;
+use kiln_audit::{Known, format_size};
 use kiln_record::{ArtifactKind, Component, ImageRecord, Input, Record, counted};
+
+/// What is said of something that has no record: what is not known of it, and what was read.
+pub(super) fn read_facts(record: &Record, known: Known, lacks: &str) -> Vec<(String, String)> {
+    let mut facts = vec![("not known:".to_owned(), lacks.to_owned())];
+    if known == Known::Components {
+        return facts;
+    }
+    let mut line = |key: &str, value: &str| facts.push((key.to_owned(), value.to_owned()));
+    if let Some(output) = record.archive() {
+        line("file", &format!("{}  {}", output.file_name, format_size(output.size)));
+        line("sha256", &output.digest.hex());
+    }
+    line("tree", &record.tree.to_string());
+    line("unpacked", &unpacked(record));
+    facts
+}
+
+fn unpacked(record: &Record) -> String {
+    format!("{} in {}", format_size(record.unpacked_size), counted(record.files.len(), "files"))
+}
 
 /// What is said of a build as a whole, a key and a value each; the key of a line that goes on is empty.
 pub(super) fn facts(record: &Record) -> Vec<(String, String)> {
@@ -25,10 +45,7 @@ pub(super) fn facts(record: &Record) -> Vec<(String, String)> {
         line("", &output.sha256_base64);
     }
     line("tree", &record.tree.to_string());
-    line(
-        "unpacked",
-        &format!("{} in {}", format_size(record.unpacked_size), counted(record.files.len(), "files")),
-    );
+    line("unpacked", &unpacked(record));
     if let Some(image) = &record.image {
         image_lines(record.kind, image, &mut line);
     }

@@ -4,7 +4,6 @@ use crate::args::Arguments;
 use crate::args::start::{Util, UtilWhat};
 use crate::failure::Failure;
 use crate::printer::Printer;
-use clap::CommandFactory as _;
 use fs_err as fs;
 use kiln_record::{Exit, exit};
 use kiln_store::write_atomically;
@@ -14,7 +13,7 @@ pub(crate) fn run(command: &Util, printer: Printer) -> Result<Exit, Failure> {
     match &command.what {
         UtilWhat::Completions { shell } => {
             let mut script = Vec::new();
-            clap_complete::generate(*shell, &mut Arguments::command(), "kiln", &mut script);
+            clap_complete::generate(*shell, &mut Arguments::command_line(), "kiln", &mut script);
             printer.data(&String::from_utf8_lossy(&script));
         }
         UtilWhat::Man { into } => {
@@ -29,7 +28,7 @@ pub(crate) fn run(command: &Util, printer: Printer) -> Result<Exit, Failure> {
 fn pages(into: &Path) -> Result<usize, Failure> {
     let broken = |error: std::io::Error| Failure::store(error.to_string());
     fs::create_dir_all(into).map_err(broken)?;
-    let mut kiln = Arguments::command();
+    let mut kiln = Arguments::command_line();
     kiln.build();
     let commands = kiln.get_subcommands().filter(|command| command.get_name() != "help").cloned();
     let mut all: Vec<(String, clap::Command)> =

@@ -6,11 +6,12 @@ use crate::forms;
 use crate::printer::{Printer, Style};
 use crate::settings::Settings;
 use crate::signals;
-use kiln_publish::{Anchors, Row, State, repair, settle_for_reading, verify_workspace};
-use kiln_record::{Exit, Level, exit};
+use kiln_publish::{Anchors, Row, State, repair, verify_workspace};
+use kiln_record::{Exit, Level, Place, exit};
 use kiln_report::{Align, Case, Judgement, Markdown, Remark};
 use kiln_store::WorkspaceLock;
 use serde::Serialize;
+use std::path::Path;
 
 pub(crate) fn run(
     settings: &Settings,
@@ -23,14 +24,6 @@ pub(crate) fn run(
     if repairs {
         let lock = WorkspaceLock::acquire(&environment.state, environment.lock_wait)?;
         done = repair(environment, &lock)?;
-    } else {
-        let settled = settle_for_reading(environment)?;
-        for artifact in settled.completed {
-            printer.talk(&format!(
-                "{artifact}: a killed build had ended but for its place in {}; it is published now",
-                environment.dist.strip_prefix(&environment.root).unwrap_or(&environment.dist).display()
-            ));
-        }
     }
     let given = environment.clone();
     let rows = signals::run(|_| Box::pin(async move { verify_workspace(&given, &anchors).await }))?;
@@ -44,7 +37,7 @@ pub(crate) fn run(
             Document { format: "1.0", success: is_whole(&rows), repaired: &done, rows: looked.collect() };
         printer.data(&super::document(&document)?);
     } else if settings.format != Format::Human {
-        let judgement = judgement(&rows);
+        let judgement = judgement(&environment.root, &rows);
         let table = || markdown_table(&rows, &done);
         printer.data(&forms::judged(settings.format, &[judgement], table)?);
     } else {
@@ -61,9 +54,13 @@ fn is_whole(rows: &[Row]) -> bool {
     rows.iter().all(|row| row.state != State::Differs)
 }
 
-/// What was looked at: a case for each, and a remark for what is wrong.
-fn judgement(rows: &[Row]) -> Judgement {
+/// What was looked at: a case for each, and a remark for what is wrong, at its file or folder where that is one of the workspace.
+fn judgement(root: &Path, rows: &[Row]) -> Judgement {
     let said = |row: &Row| row.lines.join("; ");
+    let place = |subject: &str| {
+        let is_inside = Path::new(subject).is_relative() && root.join(subject).exists();
+        is_inside.then(|| Place::file(subject))
+    };
     let cases = rows.iter().filter(|row| row.state != State::Differs).map(|row| match row.state {
         State::NotChecked => Case::not_run(&row.subject, said(row)),
         _ => Case::ran(&row.subject),
@@ -73,7 +70,7 @@ fn judgement(rows: &[Row]) -> Judgement {
             State::Differs => ("verify-differs", Level::Deny),
             _ => ("verify-noted", Level::Note),
         };
-        Remark::new(rule, level, &row.subject, said(row))
+        Remark { place: place(&row.subject), ..Remark::new(rule, level, &row.subject, said(row)) }
     });
     Judgement {
         name: "published".to_owned(),
