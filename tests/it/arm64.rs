@@ -12,7 +12,8 @@ fn sandbox(platforms: &str) -> Sandbox {
     let definition = fs::read_to_string(repository().join("images/python-3.13.toml")).unwrap();
     sandbox.write(
         "images/both.toml",
-        definition.replace("platforms = [\"linux/amd64\"]", &format!("platforms = [{platforms}]")),
+        definition
+            .replace("platforms = [\"linux/amd64\", \"linux/arm64\"]", &format!("platforms = [{platforms}]")),
     );
     sandbox.kiln().run(["lock", "--base", "both"]).ends_with(exit::SUCCESS);
     sandbox

@@ -3,7 +3,7 @@
 
 use crate::harness::{Release, audit, runs};
 use fs_err as fs;
-use kiln_record::{InputRole, exit};
+use kiln_record::{Digest, InputRole, Output, exit};
 use std::io::{Cursor, Write as _};
 use std::path::Path;
 use std::process::Command;
@@ -49,7 +49,13 @@ fn nothing_that_reads_needs_a_workspace() {
         assert_eq!(explained["components"][0]["id"], "python/alpha");
     }
     audit(at, &["verify", "release/app.zip"]).ends_with(exit::SUCCESS).prints(&["same release/app.zip"]);
-    audit(at, &["verify", "release"]).ends_with(exit::SUCCESS).prints(&["same release/app.zip"]);
+    let lines = |words: &[&str]| audit(at, words).ends_with(exit::SUCCESS).stdout.lines().count();
+    audit(at, &["verify", "release"]).ends_with(exit::SUCCESS).prints(&[
+        "same release: ",
+        "each as its record says; not held against a ledger: none here has such a build",
+    ]);
+    assert_eq!(lines(&["verify", "release"]), 1);
+    assert_eq!(lines(&["verify", "-v", "release"]), 3 * fs::read_dir(at.join("release")).unwrap().count());
     let stored = audit(at, &["history", "release/record.json"]).ends_with(exit::SUCCESS);
     stored.prints(&["app"]);
     // Nothing was written.
@@ -65,8 +71,7 @@ fn nothing_that_reads_needs_a_workspace() {
         (&["diff", "git:HEAD", "release"], "git cannot be run"),
     ] {
         let outcome = audit(at, arguments);
-        assert!([Some(2), Some(30)].contains(&outcome.code), "{outcome}");
-        outcome.says(&[says]);
+        outcome.ends_with(exit::INPUT_INVALID).says(&[says]);
     }
 }
 
@@ -189,6 +194,10 @@ fn bills_of_materials_of_any_tool_are_compared_by_their_components() {
     });
     fs::write(at.join("app.spdx.json"), spdx.to_string()).unwrap();
 
+    for format in ["human", "markdown"] {
+        let shown = audit(at, &["show", "same.cdx.json", "--format", format]).ends_with(exit::SUCCESS);
+        assert!(!shown.stdout.contains("0 B"), "a list of components has no sizes: {shown}");
+    }
     let same = audit(at, &["diff", "release", "same.cdx.json"]).ends_with(exit::SUCCESS);
     same.prints(&["the same components; files were not compared", "(CycloneDX 1.4)", "files, modes, sizes"]);
     let newer =
@@ -266,12 +275,161 @@ fn whole_workspaces_are_one_table() {
     audit(at, &["diff", "monday", "tuesday", "--summary"])
         .ends_with(exit::DIFFERENCE_DENIED)
         .prints(&["same     not read"]);
+    // Whatever is allowed, and whatever else is asked for.
+    for gate in [&["--allow", "unexplained"][..], &["--allow", "unexplained", "--fail-on", "new-artifact"]] {
+        let words = [&["diff", "monday", "tuesday", "--summary"], gate].concat();
+        let denied = audit(at, &words).ends_with(exit::DIFFERENCE_DENIED);
+        denied
+            .says(&["denied: what could not be read may be anything"])
+            .does_not_say("help: what nothing explains");
+    }
     audit(at, &["diff", "monday", "tuesday/changed"])
         .ends_with(exit::INPUT_INVALID)
         .says(&["monday/changed"]);
-    audit(at, &["show", "monday"])
+    audit(at, &["sbom", "monday"]).ends_with(exit::INPUT_INVALID).says(&[
+        "it has 3 artifacts, and one is asked for; name one: monday/changed, monday/gone, monday/same",
+    ]);
+    // What cannot be read is named as well.
+    for name in ["changed", "gone"] {
+        fs::write(at.join("monday").join(name).join("record.json"), b"{").unwrap();
+    }
+    audit(at, &["sbom", "monday"]).ends_with(exit::INPUT_INVALID).says(&[
+        "it has 3 artifacts, and one is asked for; name one: monday/same; changed cannot be read: ",
+        "monday/changed/record.json: ",
+        "; gone cannot be read: ",
+    ]);
+}
+
+#[test]
+fn a_folder_of_several_is_shown_in_a_line_each_and_reported_in_one_page() {
+    let folder = tempfile::tempdir().unwrap();
+    let at = folder.path();
+    let mut orders = Release::new("orders");
+    orders.distribution("alpha", "1.2", "alpha.py", b"1").write(&at.join("dist/orders"));
+    let mut web = Release::new("web");
+    web.on_base("debian", &[("libc6", "2.41", 100), ("zlib1g", "1.3", 50)]).write(&at.join("dist/web"));
+    let digest = |release: &Release| release.made().1.archive().unwrap().digest;
+    let (of_zip, of_image) = (digest(&orders), web.image.as_ref().unwrap().manifest);
+
+    let human = audit(at, &["show", "dist"]).ends_with(exit::SUCCESS).stdout;
+    let lines: Vec<Vec<&str>> = human.lines().map(|line| line.split_whitespace().collect()).collect();
+    assert_eq!(lines[0], ["dist:", "2", "artifacts"]);
+    let short = |digest: Digest| digest.to_string()[.."sha256:".len() + 12].to_owned();
+    assert_eq!(
+        (&lines[1][..2], lines[1].last()),
+        (&["lambda-zip", "orders"][..], Some(&short(of_zip).as_str()))
+    );
+    assert!(lines[1].join(" ").contains(" 1 package "), "{human}");
+    assert_eq!((&lines[2][..2], lines[2].last()), (&["image", "web"][..], Some(&short(of_image).as_str())));
+    assert!(lines[2].join(" ").contains(" 2 packages "), "{human}");
+    let json = audit(at, &["show", "dist", "--format", "json"]).ends_with(exit::SUCCESS).json();
+    let row = &json["artifacts"][0];
+    let size = orders.made().0.len();
+    assert_eq!(
+        (&row["artifact"], &row["kind"], &row["size"], &row["packages"], &row["digest"]),
+        (&"orders".into(), &"lambda-zip".into(), &size.into(), &1.into(), &of_zip.to_string().into())
+    );
+    audit(at, &["show", "dist", "--format", "markdown"])
+        .ends_with(exit::SUCCESS)
+        .prints(&["### dist", "| web | image |"]);
+    for option in [&["--files"][..], &["--statement", "checks.json"]] {
+        audit(at, &[&["show", "dist"], option].concat())
+            .ends_with(exit::USAGE)
+            .says(&["is about one build, and dist has 2 artifacts", "name one: dist/orders, dist/web"]);
+    }
+    // Of an archive that is gone, what is told is the word of the record, and that is said.
+    let (zip, kept) = (at.join("dist/orders/orders.zip"), at.join("kept"));
+    fs::rename(&zip, &kept).unwrap();
+    let gone = "dist/orders/orders.zip is not there: what is told of it is what its record says";
+    for named in ["dist", "dist/orders", "dist/orders/record.json"] {
+        let show =
+            |words: &[&str]| audit(at, &[&["show", named][..], words].concat()).ends_with(exit::SUCCESS);
+        show(&[]).prints(&[gone]);
+        show(&["--format", "markdown"]).prints(&["dist/orders/orders.zip is not there"]);
+        let json = show(&["--format", "json"]).json();
+        let row = if named == "dist" { &json["artifacts"][0] } else { &json };
+        assert_eq!(row["absent"], gone, "{json:#}");
+        let page = audit(at, &["report", named]).ends_with(exit::SUCCESS);
+        page.prints(&[&format!("<p>{gone}.</p>")]).says(&[&format!("note: {gone}")]);
+    }
+    for words in [
+        &["sbom", "dist/orders"][..],
+        &["explain", "dist/orders"],
+        &["diff", "dist/orders", "dist/orders"],
+        &["diff", "dist", "dist"],
+    ] {
+        audit(at, words).ends_with(exit::SUCCESS).says(&[&format!("note: {gone}")]);
+    }
+    fs::rename(&kept, &zip).unwrap();
+    audit(at, &["sbom", "dist/orders"]).ends_with(exit::SUCCESS).does_not_say("note: ");
+    assert!(audit(at, &["show", "dist", "--format", "json"]).json()["artifacts"][0].get("absent").is_none());
+    // One page, with what the pages of both have.
+    let page = audit(at, &["report", "dist"]).ends_with(exit::SUCCESS).stdout;
+    let both = audit(at, &["report", "dist/orders", "dist/web"]).ends_with(exit::SUCCESS).stdout;
+    assert!(page == both && page.contains("alpha") && page.contains("zlib1g"));
+
+    // What cannot be read is told, and is no success.
+    fs::write(at.join("dist/orders/orders.zip"), b"other").unwrap();
+    audit(at, &["show", "dist"]).ends_with(exit::INPUT_INVALID).prints(&[
+        "not read",
+        "orders",
+        "it is not what the record.json beside it says",
+        "image",
+    ]);
+    audit(at, &["report", "dist"])
         .ends_with(exit::INPUT_INVALID)
-        .says(&["it has 3 artifacts, and one is asked for"]);
+        .says(&["dist: orders cannot be read", "name the others alone: dist/web"]);
+}
+
+#[test]
+fn a_layout_beside_a_record_is_held_against_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let at = folder.path();
+    let mut release = Release::new("web");
+    release.on_base("debian", &[("libc6", "2.41", 100)]);
+    let mut record = release.made().1;
+    let blob = format!("oci/blobs/sha256/{}", Digest::of(b"layer").hex());
+    let files: [(&str, &[u8]); 3] =
+        [("oci/index.json", b"{}"), ("oci/oci-layout", b"{ }"), (blob.as_str(), b"layer")];
+    record.outputs = files
+        .iter()
+        .map(|(name, bytes)| Output {
+            file_name: (*name).to_owned(),
+            sha512: None,
+            media_type: "application/octet-stream".to_owned(),
+            size: bytes.len() as u64,
+            digest: Digest::of(bytes),
+            sha256_base64: Digest::of(bytes).base64(),
+        })
+        .collect();
+    let write = |place: &str| {
+        fs::create_dir_all(at.join(place).join("oci/blobs/sha256")).unwrap();
+        fs::write(at.join(place).join("record.json"), record.to_json().unwrap()).unwrap();
+        for (name, bytes) in files {
+            fs::write(at.join(place).join(name), bytes).unwrap();
+        }
+    };
+    write("mine/web");
+    for (name, bytes) in files {
+        write("other/web");
+        audit(at, &["diff", "mine/web", "other/web"]).ends_with(exit::SUCCESS).prints(&["identical"]);
+        let refused = |words: &[&str]| {
+            let outcome = audit(at, words).ends_with(exit::INPUT_INVALID);
+            outcome.says(&["other/web/oci: it is not what the record.json beside it says"]);
+        };
+        for changed in [&b"other"[..], &bytes[1..]] {
+            fs::write(at.join("other/web").join(name), changed).unwrap();
+            refused(&["diff", "mine/web", "other/web"]);
+            refused(&["show", "other/web"]);
+        }
+        fs::remove_file(at.join("other/web").join(name)).unwrap();
+        refused(&["diff", "mine/web", "other/web"]);
+        let gate = ["diff", "mine", "other", "--fail-on", "any"];
+        audit(at, &gate).ends_with(exit::DIFFERENCE_DENIED).says(&["web: the artifact could not be read"]);
+    }
+    // A record alone is one that says so.
+    fs::remove_dir_all(at.join("other/web/oci")).unwrap();
+    audit(at, &["diff", "mine/web", "other/web"]).ends_with(exit::SUCCESS);
 }
 
 #[test]

@@ -2,6 +2,7 @@
 
 use crate::harness::{Release, audit, repository, validate_junit, validate_sarif};
 use fs_err as fs;
+use kiln_record::exit;
 use serde_json::{Value, json};
 use std::path::Path;
 use std::process::Command;
@@ -187,6 +188,31 @@ fn a_release_is_held_against_an_export() {
     assert_eq!(zipped["export"], document["export"]);
     assert_eq!(zipped["builds"][0], document["builds"][0]);
 
+    // What a bill says is not inside is not inside, and what it names without an ecosystem is not taken for something else.
+    let bill = json!({"bomFormat": "CycloneDX", "specVersion": "1.6", "components": [
+        {"type": "application", "name": "orders"},
+        {"type": "library", "name": "gone", "version": "1", "purl": "pkg:pypi/gone@1", "scope": "excluded"},
+    ]});
+    fs::write(at.join("bill.cdx.json"), bill.to_string()).unwrap();
+    let told = audit(at, &["audit", "bill.cdx.json", "--osv", "osv", "--format", "json"]).json();
+    let (build, absent) = (&told["builds"][0], &told["builds"][0]["absent"][0]);
+    assert_eq!((&build["findings"], &build["checked"]), (&json!([]), &json!(0)), "{told}");
+    assert_eq!((&absent["id"], &absent["reason"]), (&json!("CVE-2026-6"), &json!("its scope is `excluded`")));
+    assert_eq!(build["not_checked"][0]["reason"], "of no ecosystem that is looked up");
+
+    // kiln's own bill of a build comes to what the build comes to.
+    for (name, known, expected) in [("orders", 0_usize, &expected[..4]), ("web", 1, &expected[4..])] {
+        let file = format!("{name}.cdx.json");
+        fs::write(at.join(&file), audit(at, &["sbom", name]).stdout).unwrap();
+        let told = audit(at, &["audit", &file, "--osv", "osv", "--format", "json"]).json();
+        assert_eq!(found(&told), expected, "{told}");
+        let (build, known) = (&told["builds"][0], &document["builds"][known]);
+        assert_eq!((&build["checked"], &build["absent"]), (&known["checked"], &known["absent"]), "{told}");
+        let mut rows = build["not_checked"].as_array().unwrap().iter();
+        let own = rows.find(|row| row["name"] == name).unwrap();
+        assert_eq!((&own["version"], &own["reason"]), (&Value::Null, &json!("the artifact's own code")));
+    }
+
     let text = audit(at, &["audit", "orders", "--osv", "osv"]).stdout;
     for part in [
         "orders: 3 vulnerabilities, 1 that cannot be told; 3 parts looked up, 2 not",
@@ -206,6 +232,21 @@ fn a_release_is_held_against_an_export() {
     let sarif = judged("sarif").json();
     assert_eq!(sarif["runs"][0]["results"].as_array().unwrap().len(), 4);
     assert!(audit(at, &["audit", "orders", "--osv", "none"]).code == Some(30));
+
+    // In a folder of several, one that cannot be read is told, and hides none of the others.
+    fs::create_dir_all(at.join("release/bad")).unwrap();
+    fs::rename(at.join("orders"), at.join("release/orders")).unwrap();
+    fs::write(at.join("release/bad/record.json"), "{\n  \"x").unwrap();
+    let judged = |format: &str| audit(at, &["audit", "release", "--osv", "osv", "--format", format]);
+    let outcome = judged("json");
+    let told = outcome.json();
+    assert_eq!((outcome.code, found(&told)), (Some(30), expected[..4].to_vec()), "{outcome}");
+    let unread = &told["unread"][0];
+    assert_eq!((&unread["file"], &unread["line"]), (&json!("release/bad/record.json"), &json!(2)), "{told}");
+    assert!(outcome.stderr.contains("release: bad cannot be read: release/bad/record.json: "), "{outcome}");
+    let annotations = judged("github").stdout;
+    assert!(annotations.contains("::error file=release/bad/record.json,line=2,"), "{annotations}");
+    assert!(annotations.contains("CVE-2026-1"), "{annotations}");
 }
 
 #[test]
@@ -341,4 +382,44 @@ fn what_was_found_checked_and_changed_is_stated() {
         (same.code, statement("change.json")["predicate"]["unexplained"].as_u64()),
         (Some(0), Some(0))
     );
+}
+
+#[test]
+fn whoever_names_no_export_is_told_what_one_is_and_the_whole_command() {
+    let folder = tempfile::tempdir().unwrap();
+    let outcome = audit(folder.path(), &["audit", "dist/orders", "dist/web"]);
+    outcome.ends_with(exit::USAGE).says(&[
+        "--osv EXPORT is missing",
+        "a folder or zip of advisories in the form of OSV",
+        "where they are: https://google.github.io/osv.dev/data/#data-dumps",
+        "then: kiln audit dist/orders dist/web --osv osv",
+    ]);
+}
+
+/// A folder that archives were brought to is not what an archive was unpacked to: it has no file of an artifact, and no finding.
+#[test]
+fn a_folder_of_archives_is_no_unpacked_artifact() {
+    let folder = place();
+    let at = folder.path();
+    let words = ["audit", "brought", "--osv", "osv", "--fail-on", "high"];
+    fs::create_dir(at.join("brought")).unwrap();
+    fs::copy(at.join("orders/orders.zip"), at.join("brought/orders.zip")).unwrap();
+    fs::write(at.join("brought/orders.cdx.json"), b"{}").unwrap();
+    fs::write(at.join("brought/SHA256SUMS"), b"").unwrap();
+    audit(at, &words).ends_with(exit::DIFFERENCE_DENIED).says(&["brought/orders.zip: "]);
+
+    fs::copy(at.join("orders/orders.zip"), at.join("brought/payments.zip")).unwrap();
+    for words in [&words[..], &["show", "brought"], &["explain", "brought"], &["diff", "brought", "orders"]] {
+        audit(at, words).ends_with(exit::INPUT_INVALID).says(&[
+            "brought: it has archives and no record beside them; name one: `brought/orders.zip`, `brought/payments.zip`",
+        ]);
+    }
+    // Of an archive that is gone, a record is held against the advisories, and that is said.
+    fs::remove_file(at.join("orders/orders.zip")).unwrap();
+    audit(at, &["audit", "orders", "--osv", "osv"])
+        .ends_with(exit::SUCCESS)
+        .says(&["note: orders/orders.zip is not there: what is told of it is what its record says"]);
+    // What an archive was unpacked to may hold some.
+    fs::write(at.join("brought/app.py"), b"").unwrap();
+    audit(at, &["show", "brought"]).ends_with(exit::SUCCESS).prints(&["application/brought"]);
 }

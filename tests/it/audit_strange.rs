@@ -109,6 +109,23 @@ fn bills_of_materials_in_other_forms_are_named() {
     }
 }
 
+/// A name out of an archive is no line of a comment, where a runner of CI would read a command.
+#[test]
+fn what_is_explained_as_markdown_stays_text() {
+    let folder = tempfile::tempdir().unwrap();
+    let at = folder.path();
+    let mut release = Release::new("app");
+    release.own("::error::pwn.py", b"1").write(&at.join("evil"));
+    let explain = |words: &[&str]| {
+        audit(at, &[&["explain", "evil/app.zip"][..], words].concat()).ends_with(exit::SUCCESS)
+    };
+    explain(&["::error::pwn.py"]).prints(&["::error::pwn.py\n  belongs to   "]);
+    let told = explain(&["::error::pwn.py", "--format", "markdown"]);
+    assert!(!told.stdout.lines().any(|line| line.trim_start().starts_with("::")), "{told}");
+    told.prints(&["#### ::error::pwn", "| belongs to | "]);
+    explain(&["--format", "markdown"]).prints(&["| name | version | size | needed by |", "| app |"]);
+}
+
 #[test]
 fn what_is_no_build_is_called_what_it_is() {
     let folder = tempfile::tempdir().unwrap();

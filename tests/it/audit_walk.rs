@@ -1,24 +1,11 @@
 //! The auditor's walk of `docs/audit.md`: every command of the page, in a folder with two releases and nothing else.
 
+use crate::harness::page::{commands, exit_code, text, words};
 use crate::harness::signed::{copy, key, published, sign};
-use crate::harness::{Release, audit, repository};
+use crate::harness::{Release, audit};
 use fs_err as fs;
 use kiln_record::{InputRole, exit};
 use std::process::Command;
-
-/// The commands of the page, each with the exit code that it says.
-fn commands() -> Vec<(Vec<String>, i32)> {
-    let page = fs::read_to_string(repository().join("docs/audit.md")).unwrap();
-    let mut commands = Vec::new();
-    for line in page.lines().filter_map(|line| line.strip_prefix("$ kiln ")) {
-        let (command, code) = match line.split_once("# exit code ") {
-            Some((command, code)) => (command, code.trim().parse().unwrap()),
-            None => (line, 0),
-        };
-        commands.push((command.split_whitespace().map(|word| word.replace('\'', "")).collect(), code));
-    }
-    commands
-}
 
 #[test]
 fn the_walk_of_the_page() {
@@ -57,14 +44,42 @@ fn the_walk_of_the_page() {
     fs::create_dir_all(at.join("advisories")).unwrap();
     fs::write(at.join("advisories/CVE-2026-1.json"), advisory.to_string()).unwrap();
 
-    let commands = commands();
+    let commands = commands(&text("docs/audit.md"));
     assert!(commands.len() >= 10, "{commands:?}");
-    for (command, code) in &commands {
-        let words: Vec<&str> = command.iter().map(String::as_str).collect();
-        let outcome = audit(at, &words);
-        assert_eq!(outcome.code, Some(*code), "{outcome}");
+    for command in &commands {
+        let words = words(command.split_once(" #").map_or(command.as_str(), |(command, _)| command));
+        let outcome = audit(at, &words.iter().map(String::as_str).collect::<Vec<_>>());
+        assert_eq!(outcome.code, Some(exit_code(command)), "{outcome}");
         assert!(!outcome.stdout.is_empty(), "{outcome}");
     }
+}
+
+/// What an index names and has no record any more, and a record that nobody can read, are not passed over in silence.
+#[test]
+fn what_has_no_record_any_more_is_not_found_to_hold_nothing() {
+    let workspace = published();
+    let folder = tempfile::tempdir().unwrap();
+    let at = folder.path();
+    copy(&workspace.path("dist"), &at.join("dist"));
+    let words = ["find", "nowhere", "dist", "--format", "json"];
+    let json = audit(at, &words).ends_with(exit::SUCCESS).json();
+    assert_eq!(json["not_looked_at"], serde_json::json!([]));
+
+    fs::remove_file(at.join("dist/payments/record.json")).unwrap();
+    let json = audit(at, &words).ends_with(exit::INPUT_INVALID).json();
+    assert_eq!(json["builds"], 1);
+    assert_eq!(
+        json["not_looked_at"],
+        serde_json::json!([
+            "dist/payments: index.json names it, and there is no payments/record.json beside that"
+        ])
+    );
+
+    fs::write(at.join("dist/payments/record.json"), b"{").unwrap();
+    audit(at, &["history", "dist"])
+        .ends_with(exit::INPUT_INVALID)
+        .prints(&["orders"])
+        .says(&["not read: dist/payments/record.json"]);
 }
 
 /// `index.json` of a `dist` that was copied into an empty folder is held against what lies beside it, and what nothing could be held
@@ -73,7 +88,13 @@ fn the_walk_of_the_page() {
 fn a_whole_dist_is_held_with_its_index() {
     let workspace = published();
     let own = workspace.kiln().run(["verify", "dist"]).ends_with(exit::SUCCESS);
-    own.clone().prints(&["same dist/index.json", "the newest builds of 2 artifacts, by the ledger"]);
+    own.clone().prints(&[
+        "same dist/orders: 5 files, each as its record says; build 1 of the ledger",
+        "same dist/payments: 5 files, each as its record says; build 1 of the ledger",
+        "same dist/index.json",
+        "; the newest builds of 2 artifacts, by the ledger",
+    ]);
+    assert_eq!(own.stdout.lines().count(), 3, "{own}");
     own.says(&["all are what their records say"]);
 
     let folder = tempfile::tempdir().unwrap();
@@ -91,6 +112,27 @@ fn a_whole_dist_is_held_with_its_index() {
     let gone = audit(at, &["verify", "dist"]).ends_with(exit::NOT_REPRODUCIBLE);
     gone.prints(&["differs dist/index.json", "payments is named, and dist/payments is not there"]);
     fs::rename(at.join("payments"), at.join("dist/payments")).unwrap();
+    // The folder is there, its record is not.
+    fs::rename(at.join("dist/payments/record.json"), at.join("record.json")).unwrap();
+    let lacks = audit(at, &["verify", "dist"]).ends_with(exit::NOT_REPRODUCIBLE);
+    lacks.prints(&["differs dist/index.json", "payments is named, and dist/payments holds no record\n"]);
+    fs::rename(at.join("record.json"), at.join("dist/payments/record.json")).unwrap();
+    // An artifact that lies there and that it does not name.
+    copy(&at.join("dist/payments"), &at.join("dist/more"));
+    let more = audit(at, &["verify", "dist"]).ends_with(exit::NOT_REPRODUCIBLE);
+    more.prints(&["differs dist/index.json", "dist/more is there, and is not named\n"]);
+    fs::remove_dir_all(at.join("dist/more")).unwrap();
+    // Of a folder in which one file is another, that is told in full.
+    let bill = at.join("dist/payments/payments.cdx.json");
+    let kept = fs::read(&bill).unwrap();
+    fs::write(&bill, b"{}").unwrap();
+    let changed = audit(at, &["verify", "dist/payments"]).ends_with(exit::NOT_REPRODUCIBLE);
+    changed.prints(&[
+        "same dist/payments: 4 of 5 files, each as its record says",
+        "differs dist/payments/payments.cdx.json: not the file that dist/payments/record.json describes",
+        " 2 bytes",
+    ]);
+    fs::write(&bill, kept).unwrap();
     let size = index.find("\"unpacked_size\":").unwrap();
     let lied = index.replacen(&index[size..size + 18], "\"unpacked_size\":9,\"x\":", 1);
     fs::write(at.join("dist/index.json"), lied).unwrap();
@@ -103,6 +145,39 @@ fn a_whole_dist_is_held_with_its_index() {
         wrong[0]["differences"][0].as_str().unwrap().contains("does not follow from its record"),
         "{lied:#}"
     );
+}
+
+/// What looks like an artifact and has no record is told, wherever it lies in a folder that is looked into.
+#[test]
+fn what_no_record_describes_is_told() {
+    let workspace = published();
+    let folder = tempfile::tempdir().unwrap();
+    let at = folder.path();
+    copy(&workspace.path("dist"), &at.join("dist"));
+    fs::remove_file(at.join("dist/payments/record.json")).unwrap();
+    fs::remove_file(at.join("dist/index.json")).unwrap();
+    fs::copy(at.join("dist/orders/orders.zip"), at.join("dist/stray.ZIP")).unwrap();
+    fs::create_dir(at.join("dist/evil")).unwrap();
+    fs::write(at.join("dist/evil/evil.oci.tar"), b"evil").unwrap();
+    fs::write(at.join("dist/evil/notes.txt"), b"of another kind").unwrap();
+    let told = audit(at, &["verify", "dist"]).ends_with(exit::NOT_REPRODUCIBLE);
+    let files = [
+        "stray.ZIP",
+        "evil/evil.oci.tar",
+        "payments/payments.zip",
+        "payments/payments.cdx.json",
+        "payments/payments.intoto.jsonl",
+    ];
+    for file in files {
+        let line =
+            format!("unknown dist/{file}: no record beside it and no build in the ledger describe it\n");
+        assert_eq!(told.stdout.matches(&line).count(), 1, "{file}: {told}");
+    }
+    assert_eq!(told.stdout.matches("unknown ").count(), files.len(), "{told}");
+    told.prints(&["same dist/orders: 5 files"]).says(&["10 files looked at: 5 are not what a record says"]);
+    let rows = audit(at, &["verify", "dist", "--format", "json"]).ends_with(exit::NOT_REPRODUCIBLE).json();
+    let unknown = rows.as_array().unwrap().iter().filter(|row| row["record"].is_null()).count();
+    assert_eq!(unknown, files.len(), "{rows:#}");
 }
 
 /// What is published may be anything where somebody else could write: a pipe is named, and not waited for.
@@ -128,10 +203,40 @@ fn a_pipe_in_the_place_of_a_published_file_is_not_waited_for() {
         fs::remove_file(&place).unwrap();
         fs::write(&place, kept).unwrap();
     }
-    let archive = dist.join("payments/payments.zip");
-    fs::rename(&archive, workspace.path("elsewhere.zip")).unwrap();
-    let told = workspace.kiln().run(["verify", "dist/payments"]).ends_with(exit::INPUT_INVALID);
-    told.says(&["record.json describes payments.zip, which is not there"]);
-    fs::rename(workspace.path("elsewhere.zip"), &archive).unwrap();
+    // What was taken away is told as well, where there is no ledger too.
+    let elsewhere = workspace.copy();
+    fs::remove_dir_all(elsewhere.path(".kiln")).unwrap();
+    for file in &artifact[1..4] {
+        let (place, kept) = (elsewhere.path("dist/payments").join(file), elsewhere.path("kept"));
+        fs::rename(&place, &kept).unwrap();
+        let missing = format!("dist/payments/{file}");
+        let verify = |words: &[&str]| {
+            elsewhere.kiln().run(["verify", "dist"].iter().chain(words)).ends_with(exit::NOT_REPRODUCIBLE)
+        };
+        let line = format!("differs {missing}: missing, and dist/payments/record.json has it");
+        let most = "same dist/payments: 4 of 5 files, each as its record says";
+        verify(&[]).prints(&[&line, most]).says(&[", and 1 is missing"]);
+        let rows = verify(&["--format", "json"]).json();
+        let told: Vec<_> = rows.as_array().unwrap().iter().filter(|row| row["missing"] == true).collect();
+        assert_eq!((told.len(), told[0]["file"].as_str()), (1, Some(missing.as_str())), "{rows}");
+        fs::rename(&kept, &place).unwrap();
+    }
+    // A folder above several, of which one is that of an artifact.
+    fs::create_dir_all(elsewhere.path("up/pair")).unwrap();
+    fs::rename(elsewhere.path("dist"), elsewhere.path("up/dist")).unwrap();
+    for file in &artifact[..2] {
+        let from = elsewhere.path("up/dist/payments").join(file);
+        fs::copy(from, elsewhere.path("up/pair").join(file)).unwrap();
+    }
+    elsewhere.kiln().run(["verify", "up"]).ends_with(exit::SUCCESS).says(&[
+        "up/dist: it holds artifacts of its own, and was not looked at: kiln verify up/dist",
+        "up/pair: there is no bill and no provenance, so that none was looked at",
+        "an archive by digest and size: whether it holds the components that the record lists was not looked at",
+    ]);
+    // A record is held against itself, which is said. In its workspace the ledger has it.
+    let told = elsewhere.kiln().run(["verify", "--verbose", "up/pair"]).ends_with(exit::SUCCESS);
+    told.prints(&["same up/pair/record.json: a record that agrees with itself\n"]);
+    let own = workspace.kiln().run(["verify", "dist/payments"]).ends_with(exit::SUCCESS);
+    own.does_not_say("components");
     workspace.kiln().run(["verify"]).ends_with(exit::SUCCESS);
 }

@@ -1,5 +1,6 @@
 //! Bundles: all that builds need of servers, carried to a machine that reaches none; and `--offline`.
 
+use crate::dockerfiles::write_image;
 use crate::harness::{Kiln, LocalIndex, Registry, Sandbox, WheelFile, forget, self_building, wheel};
 use fs_err as fs;
 use kiln_record::{Digest, exit};
@@ -306,12 +307,15 @@ fn a_base_of_a_registry_comes_out_of_a_bundle() {
         ),
     );
     let manifest = registry.push("kiln/python", "3.13", &python, "bundled");
+    // A Dockerfile starts from it, too.
+    let text = "FROM remote\nCOPY Dockerfile /srv/\nUSER 1000\nCMD [\"/usr/bin/python3.13\", \"-V\"]\n";
+    write_image(&sandbox, "web", text, "bases = { remote = \"remote-bundled\" }\n");
     let kiln = sandbox.kiln().with_store(&sandbox.folder().join("store"));
     kiln.run(["lock", "--base", "remote-bundled"]).ends_with(exit::SUCCESS);
-    kiln.run(["build", "app"]).ends_with(exit::SUCCESS);
+    kiln.run(["build", "app", "web"]).ends_with(exit::SUCCESS);
     let published = sandbox.dist();
     let file = sandbox.folder().join("bundle.tar");
-    kiln.run(["bundle", "create", "app", file.to_str().unwrap()]).ends_with(exit::SUCCESS);
+    kiln.run(["bundle", "create", "app", "web", file.to_str().unwrap()]).ends_with(exit::SUCCESS);
 
     registry.stop();
     forget(&format!("{reference}@{manifest}"));
@@ -323,11 +327,11 @@ fn a_base_of_a_registry_comes_out_of_a_bundle() {
         "is not in the store, and the network is switched off",
     ]);
     there.run(["bundle", "use", file.to_str().unwrap()]).ends_with(exit::SUCCESS);
-    there.run(["build", "app", "--offline"]).ends_with(exit::SUCCESS);
+    there.run(["build", "app", "web", "--offline"]).ends_with(exit::SUCCESS);
     // Cleaning the store leaves what the locks need, and the engine may forget what it has.
     there.run(["store", "gc", "--builds", "1"]).ends_with(exit::SUCCESS);
     forget(&format!("localhost/kiln/remote-bundled:{}", &manifest.hex()[..12]));
-    there.run(["build", "app", "--offline", "--force", "--check-again"]).ends_with(exit::SUCCESS);
+    there.run(["build", "app", "web", "--offline", "--force", "--check-again"]).ends_with(exit::SUCCESS);
     assert!(copy.dist() == published);
     forget(&format!("localhost/kiln/remote-bundled:{}", &manifest.hex()[..12]));
 }

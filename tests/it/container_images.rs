@@ -1,18 +1,17 @@
 //! Container images: what is made, that others accept it, and that it is checked as it will run.
 
 use crate::harness::{
-    Kiln, LocalIndex, Registry, Sandbox, WheelFile, block_on, committed_base, engine, forget,
+    Kiln, LocalIndex, Registry, Sandbox, WheelFile, block_on, committed_base, engine, forget, limits,
     needs_image_tools, published_repository, repository, runs, wheel,
 };
 use crate::lacking;
 use fs_err as fs;
-use kiln_engine::{Limits, RunSpec};
+use kiln_engine::RunSpec;
 use kiln_image::BaseConfig;
 use kiln_record::{CheckName, Digest, Ecosystem, ImageRecord, LayerRole, Record, exit};
 use serde_json::Value;
 use std::collections::BTreeMap;
 use std::path::Path;
-use std::time::Duration;
 
 pub(crate) const PYTHON: &str = "/usr/bin/python3.13";
 const SERVER: &str = "import http.server\n\n\nclass Handler(http.server.BaseHTTPRequestHandler):\n    def do_GET(self):\n        \
@@ -67,7 +66,7 @@ fn others_read_and_unpack_what_is_made() {
     for (name, file) in
         [("dashboard-image", "var/task/dashboard/main.py"), ("fleet-status", "app/fleet_status/server.py")]
     {
-        let record = record(&sandbox, name);
+        let record = record(sandbox, name);
         let image = record.image.as_ref().unwrap();
         let archive =
             format!("oci-archive:{}", sandbox.path(&format!("dist/{name}/{name}.oci.tar")).display());
@@ -154,7 +153,7 @@ fn whichever_store_builds_an_image_what_has_a_hash_has_a_sha_512() {
 #[test]
 fn a_record_of_an_image_says_what_is_in_it_and_how_it_starts() {
     let sandbox = published_repository();
-    let record = record(&sandbox, "dashboard-image");
+    let record = record(sandbox, "dashboard-image");
     let image = record.image.as_ref().unwrap();
     let roles: Vec<LayerRole> = image.layers.iter().map(|layer| layer.role).collect();
     assert_eq!(roles, [LayerRole::Base, LayerRole::Dependencies, LayerRole::Application]);
@@ -236,7 +235,7 @@ fn the_golden_image() {
     assert_eq!(golden.keys().collect::<Vec<_>>(), ["dashboard-image", "fleet-status", "runbook-portal"]);
     let (mut manifests, mut others) = (BTreeMap::new(), toml::Table::new());
     for (name, golden) in &golden {
-        let record = record(&sandbox, name);
+        let record = record(sandbox, name);
         let image = record.image.as_ref().unwrap();
         let mut golden = golden.as_table().unwrap().clone();
         manifests.insert(name, (golden.remove("manifest").unwrap(), image.manifest));
@@ -321,32 +320,15 @@ fn two_cold_stores_give_one_digest_in_every_form() {
         let loaded = engine.image(&tag).await.unwrap().unwrap();
         assert_eq!(loaded.diff_ids, diff_ids(&record("archive")));
         let spec = RunSpec {
-            name: "loaded image".to_owned(),
-            image: loaded.id,
-            argv: vec![
-                PYTHON.to_owned(),
-                "-c".to_owned(),
-                "import os, server; print(os.getuid())".to_owned(),
-            ],
             env: image.runs.environment.clone(),
             working_dir: image.runs.working_dir.clone().unwrap(),
             user: image.runs.user.clone().unwrap(),
-            supervised: false,
-            inputs: Vec::new(),
-            outputs: Vec::new(),
-            scratch: Vec::new(),
-            shared_memory: true,
-            limits: Limits {
-                memory_bytes: 256 << 20,
-                scratch_bytes: None,
-                descriptors: None,
-                pids: 64,
-                cpus: None,
-                output_bytes: 1 << 20,
-                output_files: 1000,
-                deadline: Duration::from_secs(60),
-            },
-            surroundings: kiln_engine::Surroundings::default(),
+            ..RunSpec::new(
+                "loaded image",
+                loaded.id,
+                [PYTHON, "-c", "import os, server; print(os.getuid())"],
+                limits(),
+            )
         };
         let outcome = engine.run(spec, |_| ()).await.unwrap();
         assert_eq!((outcome.exit_code, outcome.stdout.as_slice()), (0, &b"65534\n"[..]), "{outcome:?}");

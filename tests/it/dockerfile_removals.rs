@@ -1,6 +1,6 @@
 //! What a Dockerfile removes is not shipped, whatever a builder and a storage driver make layers of.
 
-use crate::harness::{EngineBuild, Kiln, OtherEngine, Sandbox, block_on, busybox, engine, engine_at};
+use crate::harness::{EngineBuild, Kiln, NEWER, OtherEngine, Sandbox, block_on, busybox, engine, engine_at};
 use kiln_engine::{Builder, Engine, EngineError};
 use kiln_record::{Record, exit};
 
@@ -76,7 +76,7 @@ fn workspace() -> Sandbox {
 /// The engines that are tried, by the name of what they are.
 fn engines() -> Vec<(&'static str, Option<OtherEngine>)> {
     let start = |storage| Some(OtherEngine::start(storage).unwrap());
-    let newer = |storage| Some(OtherEngine::start_newer(storage).unwrap());
+    let newer = |storage| Some(OtherEngine::start_docker(NEWER, storage).unwrap());
     vec![
         ("the engine of all tests", None),
         ("another with vfs", start("vfs")),
@@ -170,7 +170,7 @@ fn what_is_removed_is_not_shipped() {
             let store = tempfile::tempdir().unwrap();
             let mut kiln: Kiln = sandbox
                 .kiln()
-                .with_store(&store.path().join("store"))
+                .with_store_of_base(&store.path().join("store"))
                 .with_variable("DOCKER_BUILDKIT", buildkit);
             if let Some(host) = &host {
                 kiln = kiln.with_variable("DOCKER_HOST", host);

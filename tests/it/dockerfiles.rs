@@ -263,7 +263,7 @@ fn programs_have_no_network_unless_the_manifest_says_so_and_that_is_told() {
     let sandbox = image(&format!("FROM {BASE}\n{}CMD [\"{PYTHON}\"]\n", run(fetch)), "");
     let outcome = build(&sandbox).ends_with(exit::BUILD_STEP_FAILED);
     outcome.says(&[
-        "manifests/app/Dockerfile of app, on base `python-3.13`, cannot be built by",
+        "manifests/app/Dockerfile:2 of app, on base `python-3.13`, cannot be built by",
         "Temporary failure in name resolution",
         "a Dockerfile has no network",
         "`wheels` under [dockerfile]",
@@ -330,7 +330,7 @@ fn a_build_that_fails_shows_its_log_and_leaves_what_was_there() {
     let other = OtherEngine::start("overlay2").unwrap();
     for (instruction, says) in [
         (run("print('it says why')\nraise SystemExit(3)"), "it says why"),
-        ("COPY missing /x\n".to_owned(), "missing"),
+        ("COPY missing /x\n".to_owned(), "the context is manifests/app, and has no missing"),
         ("NONSENSE x\n".to_owned(), "NONSENSE"),
     ] {
         for (buildkit, builder) in [("0", "the classic builder"), ("1", "BuildKit")] {
@@ -349,6 +349,111 @@ fn a_build_that_fails_shows_its_log_and_leaves_what_was_there() {
             assert!(sandbox.dist() == before, "{instruction}");
         }
     }
+}
+
+#[test]
+fn a_failed_instruction_is_named_with_its_line_in_every_form() {
+    let other = OtherEngine::start("overlay2").unwrap();
+    let sandbox = Sandbox::new();
+    let fails = run("raise SystemExit(3)");
+    for (dockerfile, line, says) in [
+        (
+            format!("# a comment\nARG X=1\nFROM {BASE}\nENV A=1\nWORKDIR /x\n{fails}CMD [\"{PYTHON}\"]\n"),
+            6,
+            "",
+        ),
+        (format!("FROM {BASE} AS one\nCOPY a /a\nFROM one\n\n{fails}CMD [\"{PYTHON}\"]\n"), 5, ""),
+        (
+            "FROM scratch\nCOPY a /a\nRUN true\nCMD [\"/a\"]\n".to_owned(),
+            3,
+            "what the stage starts from has no /bin/sh, which a RUN in words is given to",
+        ),
+    ] {
+        write_image(&sandbox, "app", &dockerfile, "");
+        sandbox.write("manifests/app/a", "a");
+        for buildkit in ["0", "1"] {
+            let kiln = || {
+                let kiln = sandbox.kiln().with_variable("DOCKER_HOST", &other.host());
+                kiln.with_variable("DOCKER_BUILDKIT", buildkit)
+            };
+            let place = format!("manifests/app/Dockerfile:{line} of app, on base");
+            kiln().run(["build", "app"]).ends_with(exit::BUILD_STEP_FAILED).says(&[&place, says]);
+            let document = kiln().run(["build", "app", "--format", "json"]);
+            let document = document.ends_with(exit::BUILD_STEP_FAILED).json();
+            let found = &document["artifacts"][0]["error_place"];
+            assert_eq!(*found, serde_json::json!({"file": "manifests/app/Dockerfile", "line": line}));
+            let told = kiln().run(["build", "app", "--format", "github"]);
+            let annotation = format!(
+                "::error file=manifests/app/Dockerfile,line={line},title=build-step-failed app%3A build::"
+            );
+            told.ends_with(exit::BUILD_STEP_FAILED).prints(&[&annotation]);
+        }
+    }
+}
+
+#[test]
+fn what_a_dockerfile_copies_is_searched_as_a_source_folder_is() {
+    let dockerfile = format!(
+        "FROM {BASE} AS build\nCOPY made /made\nFROM {BASE}\nCOPY src/ settings.* /app/\nCMD [\"{PYTHON}\"]\n"
+    );
+    let sandbox = image(&dockerfile, "");
+    let key = format!("AKIA{}", "QWERTZUIOPASDFGH");
+    sandbox
+        .write(".gitignore", "/dist\n/.kiln\n.env\n")
+        .write("manifests/app/.dockerignore", "**/*.log\n")
+        .write("manifests/app/settings.py", format!("A = 1\nKEY = '{key}'\n"))
+        .write("manifests/app/made/m", "m")
+        .write("manifests/app/src/main.py", "pass\n");
+    let root = sandbox.root();
+    for arguments in [
+        &["init", "--quiet", "--initial-branch=main"][..],
+        &["add", "--all"],
+        &["-c", "user.name=a", "-c", "user.email=a@example.org", "commit", "--quiet", "-m", "all"],
+    ] {
+        let status = std::process::Command::new("git").args(arguments).current_dir(&root).status().unwrap();
+        assert!(status.success(), "{arguments:?}");
+    }
+    sandbox
+        .write("manifests/app/src/.env", "DEBUG=1\n")
+        .write("manifests/app/src/fresh.py", "X = 1\n")
+        .write("manifests/app/src/run.log", format!("{key}\n"))
+        .write("manifests/app/not-copied.py", format!("KEY = '{key}'\n"));
+    let built = build(&sandbox).ends_with(exit::SUCCESS);
+    built
+        .says(&[
+            "warn[credential-leak] app: app/settings.py line 2 holds an AWS access key id",
+            ": the Dockerfile copies manifests/app/settings.py → take it out,",
+            "or leave it out of the context: add `settings.py` to .dockerignore",
+            "warn[credential-leak] app: app/.env the Dockerfile copies manifests/app/src/.env, which by its name",
+            "leave it out of the context: add `src/.env` to .dockerignore",
+            "warn[untracked-file] app: manifests/app 2 files of manifests/app are copied by the Dockerfile, and git does not track them",
+            "src/fresh.py",
+        ])
+        .does_not_say("not-copied")
+        .does_not_say("run.log")
+        .does_not_say(&key);
+    let record = record(&sandbox);
+    assert!(ran(&record, CheckName::Tracked));
+    let places = record.findings.iter().filter_map(|finding| Some(finding.place.as_ref()?.to_string()));
+    assert_eq!(
+        places.collect::<Vec<_>>(),
+        ["manifests/app/src/.env", "manifests/app/src/.env", "manifests/app/settings.py:2"]
+    );
+
+    // What the image does not keep was given to its build.
+    sandbox.write(
+        "manifests/app/made/deploy.key",
+        "-----BEGIN OPENSSH PRIVATE KEY-----\nb3BlbnNzaC1rZXktdjEAAAAABG5vbmUAAAAE\n",
+    );
+    build(&sandbox)
+        .ends_with(exit::FINDINGS_DENIED)
+        .says(&["deny[credential-leak] app: made/deploy.key line 1 holds a private key"]);
+    sandbox.write("manifests/app/.dockerignore", "**/*.log\nmade/*.key\n**/.env\nsrc/fresh.py\n");
+    build(&sandbox)
+        .ends_with(exit::SUCCESS)
+        .does_not_say("deploy.key")
+        .does_not_say("untracked-file")
+        .does_not_say(".env");
 }
 
 #[test]
@@ -564,9 +669,25 @@ fn an_image_without_its_dependencies_is_denied_as_a_zip_is() {
     sandbox.replace("manifests/app/Dockerfile", "COPY --from=build /site /srv/site\n", "");
     build(&sandbox)
         .ends_with(exit::FINDINGS_DENIED)
-        .says(&["locked-not-installed", "alpha"])
+        .says(&[
+            "locked-not-installed",
+            "alpha",
+            "→ install it from the wheels of the lock in a RUN of manifests/app/Dockerfile, such as: pip install",
+        ])
+        .does_not_say("exclusion")
         .documents("deny[locked-not-installed] app");
     sandbox.assert_nothing_published();
+}
+
+#[test]
+fn what_the_code_of_an_image_imports_is_to_be_installed_by_its_dockerfile() {
+    let sandbox = with_lock("");
+    sandbox.write("manifests/app/main.py", "import alpha\n\ndef later():\n    import nowhere\n");
+    build(&sandbox).ends_with(exit::FINDINGS_DENIED).says(&[
+        "deny[import-unresolved] app: nowhere",
+        "→ install the distribution that has it in a RUN of manifests/app/Dockerfile, from the wheels of the lock",
+        "→ add the distribution that has it to the project's dependencies and lock again",
+    ]);
 }
 
 #[test]

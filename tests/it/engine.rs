@@ -1,7 +1,10 @@
 //! Docker under the contract that every engine must pass, and what a killed kiln leaves in it.
 
-use crate::harness::{OtherEngine, Sandbox, block_on, busybox, engine, engine_at, engine_of};
-use kiln_engine::{Engine, EngineError, GuestPath, RunOutcome, Session, contract};
+use crate::harness::{
+    NEWER, NEWEST, OLDER, OtherEngine, Sandbox, block_on, busybox, engine, engine_at, engine_of,
+};
+use kiln_engine::contract::Difference;
+use kiln_engine::{Engine, EngineError, GuestPath, RunOutcome, Session, Unkept, contract};
 use kiln_record::exit;
 use std::path::Path;
 use std::time::Duration;
@@ -16,6 +19,8 @@ fn docker_passes_the_contract() {
         let folder = tempfile::tempdir().unwrap();
         let reads = contract::a_folder_is_seen_like_a_tree(&engine, &image, folder.path()).await;
         assert!(reads, "it is on this machine");
+        contract::processes_are_limited(&engine, &image, &[]).await;
+        contract::silence_is_no_report(&engine, &image).await;
         contract::suite(engine, &image).await;
     });
 }
@@ -55,61 +60,74 @@ fn outputs_that_grow_without_end_are_stopped_while_they_grow() {
             Err(EngineError::TooManyFiles { limit: 100, .. }) => {}
             other => panic!("{other:?}"),
         }
-        scratch_is_limited(&engine, &image).await;
+        scratch_is_limited(&engine, &image, &[]).await;
     });
 }
 
 /// In memory, the kernel refuses the next file or byte, and the program hears of it.
-async fn scratch_is_limited(engine: &Engine, image: &str) {
-    for script in [
-        "i=0; while [ $i -lt 200 ]; do : > /tmp/$i || exit 9; i=$((i+1)); done",
-        "dd if=/dev/zero of=/tmp/large bs=1M count=4",
-    ] {
+async fn scratch_is_limited(engine: &Engine, image: &str, differs: &[Difference]) {
+    let files = "i=0; while [ $i -lt 200 ]; do : > /tmp/$i || exit 9; i=$((i+1)); done";
+    let bytes = "dd if=/dev/zero of=/tmp/large bs=1M count=4";
+    for (script, is_limited) in [(files, !differs.contains(&Difference::NoScratchFileLimit)), (bytes, true)] {
         let mut scratch = contract::spec(image, &["sh", "-c", script]);
         scratch.scratch = vec![GuestPath::new("/tmp").unwrap()];
         scratch.limits.output_files = 100;
         scratch.limits.scratch_bytes = Some(2 << 20);
         let outcome = engine.run(scratch, |_| ()).await.unwrap();
         let said = String::from_utf8_lossy(&outcome.stderr).into_owned();
-        assert!(outcome.exit_code != 0 && said.contains("No space left"), "{outcome:?}");
+        let was_stopped = outcome.exit_code != 0 && said.contains("No space left");
+        assert_eq!(was_stopped, is_limited, "{script}: {outcome:?}");
     }
 }
 
 #[test]
 fn a_newer_docker_passes_the_contract() {
-    let image = busybox();
     for storage in ["vfs", "containerd"] {
-        let other = OtherEngine::start_newer(storage).unwrap();
-        other.give_image(&image);
-        block_on(async {
-            let engine = engine_at(other.host(), "contract").await.unwrap();
-            contract::a_supervised_run_starts_as_root(&engine, &image).await;
-            // Its root is another one, as that of an engine on another machine is: what is not in there is sent.
-            let folder = tempfile::tempdir().unwrap();
-            assert!(!contract::a_folder_is_seen_like_a_tree(&engine, &image, folder.path()).await);
-            let folder = other.shared_folder("seen");
-            assert!(contract::a_folder_is_seen_like_a_tree(&engine, &image, &folder).await);
-            contract::suite(engine, &image).await;
-        });
+        passes(&OtherEngine::start_docker(NEWER, storage).unwrap(), &[]);
     }
 }
 
 #[test]
+fn the_newest_docker_passes_the_contract() {
+    passes(&OtherEngine::start_docker(NEWEST, "containerd").unwrap(), &[]);
+}
+
+#[test]
+fn docker_without_root_passes_the_contract() {
+    passes(&OtherEngine::start_rootless_docker(NEWER).unwrap(), &[]);
+}
+
+#[test]
 fn podman_passes_the_contract() {
+    podman_passes(&OtherEngine::start_podman(OLDER).unwrap());
+}
+
+#[test]
+fn the_newest_podman_passes_the_contract() {
+    podman_passes(&OtherEngine::start_podman(NEWEST).unwrap());
+}
+
+#[test]
+fn podman_without_root_passes_the_contract() {
+    podman_passes(&OtherEngine::start_rootless_podman(OLDER).unwrap());
+}
+
+#[test]
+fn the_newest_podman_without_root_passes_the_contract() {
+    podman_passes(&OtherEngine::start_rootless_podman(NEWEST).unwrap());
+}
+
+fn podman_passes(other: &OtherEngine) {
+    let mut differs = vec![Difference::HostNameVariable];
+    let is_first = other.info().version.starts_with("Podman 4");
+    // With the first kind of control groups alone.
+    if is_first && !Path::new("/sys/fs/cgroup/cgroup.controllers").exists() {
+        differs.push(Difference::UntoldMemory);
+    }
+    passes(other, &differs);
     let image = busybox();
-    let other = OtherEngine::start_podman().unwrap();
-    other.give_image(&image);
     block_on(async {
-        let engine = engine_at(other.host(), "contract").await.unwrap();
-        let mut differs = vec![contract::Difference::HostNameVariable];
-        // With the first kind of control groups alone.
-        if !Path::new("/sys/fs/cgroup/cgroup.controllers").exists() {
-            differs.push(contract::Difference::UntoldMemory);
-        }
-        contract::a_supervised_run_starts_as_root(&engine, &image).await;
-        let folder = other.shared_folder("seen");
-        assert!(contract::a_folder_is_seen_like_a_tree(&engine, &image, &folder).await);
-        scratch_is_limited(&engine, &image).await;
+        let engine = engine_at(other.host(), "left-out").await.unwrap();
         // What it would leave out without a word.
         let mut left_out = contract::spec(&image, &["mkdir", "/out/sys"]);
         left_out.outputs = vec![contract::Kept::default().folder("/out")];
@@ -117,6 +135,35 @@ fn podman_passes_the_contract() {
             Err(EngineError::Unsupported { action }) => assert!(action.contains("/out/sys"), "{action}"),
             other => panic!("{other:?}"),
         }
+    });
+}
+
+/// Passes the contract, and keeps the limits that it does not say that it does not keep.
+fn passes(other: &OtherEngine, differs: &[Difference]) {
+    let unkept = other.info().unkept;
+    assert!(unkept.is_empty() || other.is_rootless(), "{unkept:?}");
+    let unkept = unkept.iter().map(|unkept| match unkept {
+        Unkept::Memory => Difference::NoMemoryLimit,
+        Unkept::Processes => Difference::NoProcessLimit,
+        Unkept::ScratchFiles => Difference::NoScratchFileLimit,
+        other => panic!("{other:?}"),
+    });
+    let differs: Vec<Difference> = differs.iter().copied().chain(unkept).collect();
+    let image = busybox();
+    other.give_image(&image);
+    block_on(async {
+        let engine = engine_at(other.host(), "contract").await.unwrap();
+        contract::a_supervised_run_starts_as_root(&engine, &image).await;
+        // Its root is another one, as that of an engine on another machine is: what is not in there is sent.
+        let folder = tempfile::tempdir().unwrap();
+        assert!(!contract::a_folder_is_seen_like_a_tree(&engine, &image, folder.path()).await);
+        // Without root, files have other owners inside, and are sent.
+        let seen =
+            contract::a_folder_is_seen_like_a_tree(&engine, &image, &other.shared_folder("seen")).await;
+        assert_eq!(seen, !other.is_rootless());
+        scratch_is_limited(&engine, &image, &differs).await;
+        contract::processes_are_limited(&engine, &image, &differs).await;
+        contract::silence_is_no_report(&engine, &image).await;
         contract::suite_with(engine, &image, &differs).await;
     });
 }

@@ -2,7 +2,9 @@
 
 use crate::container_images::{PYTHON, function, runtime_client, service};
 use crate::dockerfiles::two_stages;
-use crate::harness::{LocalIndex, OtherEngine, Registry, Sandbox, forget, needs};
+use crate::harness::{
+    LocalIndex, NEWER, NEWEST, OLDER, OtherEngine, Registry, Sandbox, WheelFile, forget, needs,
+};
 use crate::lacking;
 use crate::packaging::layer;
 use fs_err as fs;
@@ -25,12 +27,7 @@ const BUILT: [(&str, &str, &str); 6] = [
 /// No two of them are alike, so that the store, which outlives the tests, remembers nothing of it.
 fn workspace(index: &LocalIndex) -> Sandbox {
     let sandbox = Sandbox::new().with_index(index);
-    let program = "open('/out/loud', 'w').write(open('/in/server.py').read().upper())";
-    let step = format!(
-        "\n[[step]]\nname = \"loud\"\nargv = [\"{PYTHON}\", \"-c\", \"{program}\"]\ninputs = [{{ path = \"service\", at = \
-         \"/in\" }}]\noutputs = [{{ path = \"/out/loud\", into = \".\" }}]\n"
-    );
-    service(&sandbox, "service", &step);
+    service(&sandbox, "service", &loud_step());
     service(&sandbox, "layout", "output = \"oci-layout\"\n");
     two_stages(&sandbox);
     let lock = runtime_client().requirement("");
@@ -40,6 +37,15 @@ fn workspace(index: &LocalIndex) -> Sandbox {
         sandbox.write(&format!("{source}/nonce.py"), format!("NONCE = {:?}\n", sandbox.root()));
     }
     sandbox
+}
+
+/// A step that leaves a file for an image.
+fn loud_step() -> String {
+    let program = "open('/out/loud', 'w').write(open('/in/server.py').read().upper())";
+    format!(
+        "\n[[step]]\nname = \"loud\"\nargv = [\"{PYTHON}\", \"-c\", \"{program}\"]\ninputs = [{{ path = \"service\", at = \
+         \"/in\" }}]\noutputs = [{{ path = \"/out/loud\", into = \".\" }}]\n"
+    )
 }
 
 /// Adds an image on a base in the registry, which is the Debian base and one more layer.
@@ -130,38 +136,96 @@ fn engines_storage_drivers_and_cold_stores_do_not_reach_the_bytes() {
     forget(&pulled);
 }
 
-/// Podman builds no Dockerfile, and says so; all else is as on Docker.
+type Start = fn() -> Result<OtherEngine, String>;
+
+/// A zip with a layer, the layer and an image with a step.
+fn three_artifacts(index: &LocalIndex, tool: &WheelFile) -> Sandbox {
+    let sandbox = Sandbox::new().with_index(index);
+    service(&sandbox, "service", &loud_step());
+    layer(&sandbox, "tools", &tool.requirement(""), "\n[package]\nbytecode = \"unchecked-hash\"\n");
+    sandbox.function("zip", "3.13", "def handler(event, context):\n    return None\n", "");
+    sandbox.replace("manifests/zip.toml", "handler =", "layers = [\"tools\"]\nhandler =");
+    for source in ["manifests/service", "manifests/zip/src"] {
+        sandbox.write(&format!("{source}/nonce.py"), format!("NONCE = {:?}\n", sandbox.root()));
+    }
+    sandbox
+}
+
 #[test]
-fn podman_comes_to_the_same_bytes_and_says_what_it_does_not_do() {
-    let podman = OtherEngine::start_podman().unwrap();
+fn engines_of_debian_come_to_the_same_bytes_and_say_what_they_do_not_do() {
     let tool = runtime_client();
     let index = LocalIndex::serve(std::slice::from_ref(&tool));
-    let one = Sandbox::new().with_index(&index);
-    let program = "open('/out/loud', 'w').write(open('/in/server.py').read().upper())";
-    let step = format!(
-        "\n[[step]]\nname = \"loud\"\nargv = [\"{PYTHON}\", \"-c\", \"{program}\"]\ninputs = [{{ path = \"service\", at = \
-         \"/in\" }}]\noutputs = [{{ path = \"/out/loud\", into = \".\" }}]\n"
-    );
-    service(&one, "service", &step);
-    layer(&one, "tools", &tool.requirement(""), "\n[package]\nbytecode = \"unchecked-hash\"\n");
-    one.function("zip", "3.13", "def handler(event, context):\n    return None\n", "");
-    one.replace("manifests/zip.toml", "handler =", "layers = [\"tools\"]\nhandler =");
-    for source in ["manifests/service", "manifests/zip/src"] {
-        one.write(&format!("{source}/nonce.py"), format!("NONCE = {:?}\n", one.root()));
-    }
-    let other = one.copy();
+    let one = three_artifacts(&index, &tool);
+    let unbuilt = one.copy();
     one.kiln().run(["build", "--all"]).ends_with(exit::SUCCESS);
+    let with_dockerfile = one.copy();
+    two_stages_of(&with_dockerfile, &one);
+    with_dockerfile.kiln().run(["build", "app"]).ends_with(exit::SUCCESS);
+    let starts: [(&str, Start); 7] = [
+        ("a newer Docker", || OtherEngine::start_docker(NEWER, "vfs")),
+        ("the newest Docker", || OtherEngine::start_docker(NEWEST, "containerd")),
+        ("Docker without root", || OtherEngine::start_rootless_docker(NEWER)),
+        ("Podman", || OtherEngine::start_podman(OLDER)),
+        ("the newest Podman", || OtherEngine::start_podman(NEWEST)),
+        ("Podman without root", || OtherEngine::start_rootless_podman(OLDER)),
+        ("the newest Podman without root", || OtherEngine::start_rootless_podman(NEWEST)),
+    ];
+    for (what, start) in starts {
+        let engine = start().unwrap_or_else(|error| panic!("{what}: {error}"));
+        let other = unbuilt.copy();
+        let store = tempfile::tempdir().unwrap();
+        let there = || {
+            other.kiln().with_store(&store.path().join("store")).with_variable("DOCKER_HOST", &engine.host())
+        };
+        there().run(["build", "--all"]).ends_with(exit::SUCCESS);
+        assert_eq!(image(&one, "service").manifest, image(&other, "service").manifest, "{what}");
+        let info = engine.info();
+        let mut told = vec![info.version.clone()];
+        let unkept: Vec<&str> = info.unkept.iter().map(|unkept| unkept.as_str()).collect();
+        match unkept.is_empty() {
+            true => assert_same_files(&one, &other, what),
+            // What nobody held the programs to is not said to be checked, and that is the only difference.
+            false => {
+                let missing = format!("none of: {}", unkept.join("; "));
+                there().run(["show", "zip"]).prints(&["confinement   not checked", &missing]);
+                assert_same_archives(&one, &other, what);
+                // An engine that keeps all of it judges anew, and publishes what was judged by one that did.
+                let here = other.kiln().with_store(&store.path().join("store"));
+                here.run(["build", "zip"]).ends_with(exit::SUCCESS);
+                assert_same_files_of(&one, &other, "zip", what);
+                told.extend(["limits".to_owned(), missing]);
+            }
+        }
+        two_stages_of(&other, &one);
+        let built_by = |buildkit: &str| {
+            let kiln = there().with_variable("DOCKER_BUILDKIT", buildkit);
+            kiln.run(["build", "app", "--force"])
+        };
+        match info.version.starts_with("Podman") {
+            false => {
+                for buildkit in ["1", "0"] {
+                    built_by(buildkit).ends_with(exit::SUCCESS);
+                    assert_eq!(
+                        image(&with_dockerfile, "app").manifest,
+                        image(&other, "app").manifest,
+                        "{what}"
+                    );
+                }
+            }
+            true => {
+                built_by("1").ends_with(exit::BUILD_STEP_FAILED).says(&["Buildah", "DOCKER_HOST"]);
+                told.push("Buildah".to_owned());
+            }
+        }
+        let told: Vec<&str> = told.iter().map(String::as_str).collect();
+        there().run(["doctor"]).ends_with(exit::SUCCESS).prints(&told);
+    }
+}
 
-    let store = tempfile::tempdir().unwrap();
-    let on_podman =
-        || other.kiln().with_store(&store.path().join("store")).with_variable("DOCKER_HOST", &podman.host());
-    on_podman().run(["build", "--all"]).ends_with(exit::SUCCESS);
-    assert_eq!(image(&one, "service").manifest, image(&other, "service").manifest);
-    assert_same_files(&one, &other, "Podman");
-
-    two_stages(&other);
-    on_podman().run(["build", "app"]).ends_with(exit::BUILD_STEP_FAILED).says(&["Buildah", "DOCKER_HOST"]);
-    on_podman().run(["doctor"]).prints(&[&podman.info().version, "Buildah"]);
+/// Adds the image of a Dockerfile that no other test has in the engine of all tests at the same time.
+fn two_stages_of(sandbox: &Sandbox, one: &Sandbox) {
+    two_stages(sandbox);
+    sandbox.write("manifests/app/nonce.py", format!("NONCE = {:?}\n", one.root()));
 }
 
 fn image(sandbox: &Sandbox, name: &str) -> ImageRecord {
@@ -180,11 +244,29 @@ fn assert_same(one: &Sandbox, other: &Sandbox, how: &str) {
 /// Every published file.
 #[track_caller]
 fn assert_same_files(one: &Sandbox, other: &Sandbox, how: &str) {
-    let (one, other) = (one.dist(), other.dist());
+    assert_same_files_of(one, other, "", how);
+}
+
+/// Every published file whose path begins so.
+#[track_caller]
+fn assert_same_files_of(one: &Sandbox, other: &Sandbox, beginning: &str, how: &str) {
+    let of = |sandbox: &Sandbox| -> Vec<(String, Vec<u8>)> {
+        sandbox.dist().into_iter().filter(|(name, _)| name.starts_with(beginning)).collect()
+    };
+    let (one, other) = (of(one), of(other));
     let names = |files: &[(String, Vec<u8>)]| files.iter().map(|(name, _)| name.clone()).collect::<Vec<_>>();
     assert_eq!(names(&one), names(&other), "{how}");
     for ((name, bytes), (_, others)) in one.iter().zip(&other) {
         assert!(bytes == others, "{name}: {how}");
+    }
+}
+
+/// Every archive.
+#[track_caller]
+fn assert_same_archives(one: &Sandbox, other: &Sandbox, how: &str) {
+    for file in ["service/service.oci.tar", "tools/tools.zip", "zip/zip.zip"] {
+        let path = format!("dist/{file}");
+        assert!(one.read(&path) == other.read(&path), "{file}: {how}");
     }
 }
 

@@ -102,7 +102,7 @@ fn what_builds_hold_is_found_by_version_digest_base_and_library() {
     {
         kiln.run(words).ends_with(exit::SUCCESS).prints(&["letters 1.5  @2-3 since"]);
     }
-    kiln.run(["find", "letters"]).ends_with(exit::USAGE).says(&["kiln find QUERY FOLDER"]);
+    kiln.run(["find", "letters"]).ends_with(exit::INPUT_INVALID).says(&["kiln find QUERY FOLDER"]);
     kiln.run(["find", "letters", "."]).ends_with(exit::INPUT_INVALID).says(&["no ledger and no record.json"]);
     kiln.run(["find", "letters<", "."])
         .ends_with(exit::USAGE)

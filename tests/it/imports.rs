@@ -41,6 +41,7 @@ fn handler_imports_undeclared_module() {
     let sandbox = Sandbox::new().with_index(&index);
     function(&sandbox, "undeclared", "import os\nimport requests");
     function(&sandbox, "provided", "import boto3");
+    function(&sandbox, "optional", "try:\n    import boto3\nexcept ImportError:\n    boto3 = None");
     function(&sandbox, "layered", "from aws_lambda_powertools import Logger");
     sandbox.replace("manifests/layered.toml", "handler =", "layers = [\"powertools-layer\"]\nhandler =");
     sandbox.function(
@@ -66,12 +67,15 @@ fn handler_imports_undeclared_module() {
             "→ if a layer has it, name the layer in `layers`",
             "warn[provided-by-runtime] provided: boto3",
             "`boto3` is imported but not packaged: runtime python3.13 has it, in a version that AWS chooses",
-            "imported at /var/task/app.py:1",
+            "imported at app.py:1",
             "→ to decide the version yourself, add `boto3` to the project's dependencies",
         ]).documents("deny[import-failed] undeclared: requests").documents("warn[provided-by-runtime] provided: boto3");
     let json = outcome.json();
     assert_eq!(findings(&json, "undeclared"), ["deny[import-failed] requests"]);
     assert_eq!(findings(&json, "provided"), ["warn[provided-by-runtime] boto3"]);
+    // What may be missing warns nobody.
+    assert_eq!(findings(&json, "optional"), ["note[provided-by-runtime] boto3"]);
+    outcome.does_not_say("provided-by-runtime] optional");
     assert_eq!(findings(&json, "layered"), ["note[provided-by-layer] aws_lambda_powertools"]);
     assert_eq!(findings(&json, "locked"), ["note[provided-by-layer] aws-lambda-powertools"]);
     let shown = sandbox.kiln().run(["show", "locked"]).ends_with(exit::SUCCESS);
@@ -83,12 +87,28 @@ fn handler_imports_undeclared_module() {
         [
             "layered/layered.zip",
             "locked/locked.zip",
+            "optional/optional.zip",
             "powertools-layer/powertools-layer.zip",
             "provided/provided.zip"
         ]
     );
     let record = String::from_utf8(sandbox.read("dist/locked/record.json")).unwrap();
     assert!(!record.contains("aws_lambda_powertools/__init__.py"), "the layer alone has it: {record}");
+}
+
+#[test]
+fn an_import_of_the_own_code_is_told_rather_than_that_of_a_distribution() {
+    let files = wheel("files", "1.0", "py3-none-any", &[], &[("files.py", b"import boto3\nimport six\n")]);
+    let index = LocalIndex::serve(std::slice::from_ref(&files));
+    let sandbox = Sandbox::new().with_index(&index);
+    let code = "import files\nimport boto3\n\ndef handler(event, context):\n    return None\n";
+    sandbox.function("app", "3.13", code, &files.requirement(""));
+    sandbox.kiln().run(["build", "app"]).ends_with(exit::SUCCESS).says(&[
+        "warn[provided-by-runtime] app: boto3",
+        "imported at app.py:2",
+        "warn[provided-by-runtime] app: six",
+        "imported at /var/task/files.py:2",
+    ]);
 }
 
 #[test]
@@ -110,6 +130,52 @@ fn syntax_ok_but_import_fails() {
         "File \"/var/task/helper.py\", line 1, in <module> from shapes import square",
         "→ the installed version does not have that name: lock a version that does, or change the import",
     ]);
+}
+
+/// The line of the artifact's own code that was passed last is the finding's place, in the file that was shipped: beside it, code scanning
+/// shows what is wrong.
+#[test]
+fn a_finding_is_at_the_line_that_caused_it() {
+    let shapes = wheel(
+        "shapes",
+        "1.0",
+        "py3-none-any",
+        &[],
+        &[("shapes.py", b"def circle(size):\n    return 1 / size\n")],
+    );
+    let index = LocalIndex::serve(std::slice::from_ref(&shapes));
+    let sandbox = Sandbox::new().with_index(&index);
+    let imports = "import helper\n\ndef handler(event, context):\n    return None\n";
+    sandbox.function("imports", "3.13", imports, &shapes.requirement(""));
+    sandbox.write("manifests/imports/src/helper.py", "import shapes\n\nshapes.circle(0)\n");
+    let code = "import shapes\n\ndef handler(event, context):\n    return shapes.circle(0)\n";
+    sandbox.function("handles", "3.13", code, &shapes.requirement(""));
+    sandbox.append("manifests/handles.toml", "\n[[smoke]]\nname = \"zero\"\nevent = \"zero.json\"\n");
+    sandbox.write("manifests/zero.json", "{}");
+    sandbox.write(
+        "manifests/shared.toml",
+        "kind = \"lambda-layer\"\nbase = \"python-3.13\"\n\n[target]\nruntime = \"python3.13\"\narchitecture = \
+         \"x86_64\"\n\n[source]\npath = \"shared\"\ninto = \"python\"\n",
+    );
+    sandbox.write("manifests/shared/shared.py", "def shared(:\n");
+    let build = |format: &str| {
+        sandbox.kiln().run(["build", "--all", "--format", format]).ends_with(exit::FINDINGS_DENIED)
+    };
+    let json = build("json").json();
+    let annotations = build("github").stdout;
+    for (artifact, code, file, line, title) in [
+        ("imports", "import-failed", "manifests/imports/src/helper.py", 3, "imports%3A app"),
+        ("handles", "smoke-failed", "manifests/handles/src/app.py", 4, "handles%3A zero"),
+        // What has the artifact's own name is called once.
+        ("shared", "import-failed", "manifests/shared/shared.py", 1, "shared"),
+    ] {
+        let found =
+            json["artifacts"].as_array().unwrap().iter().find(|row| row["artifact"] == artifact).unwrap();
+        let finding = found["findings"].as_array().unwrap().iter().find(|one| one["code"] == code).unwrap();
+        assert_eq!(finding["place"], serde_json::json!({"file": file, "line": line}), "{finding:#}");
+        let shown = format!("::error file={file},line={line},title={code} {title}::");
+        assert!(annotations.lines().any(|line| line.starts_with(&shown)), "{shown}: {annotations}");
+    }
 }
 
 #[test]
@@ -177,6 +243,15 @@ fn code_that_acts_while_it_is_imported() {
         "→ in Lambda, code can write to `/tmp` alone: write there",
         "6 denied",
     ]);
+}
+
+#[test]
+fn code_that_is_too_deep_to_be_handed_on_is_imported_all_the_same() {
+    let sandbox = Sandbox::new();
+    let deep = format!("f = {}0\n", "lambda:".repeat(1100));
+    sandbox.function("app", "3.11", "import deep\n\ndef handler(event, context):\n    return deep.f\n", "");
+    sandbox.write("manifests/app/src/deep.py", deep);
+    sandbox.kiln().run(["build", "app"]).ends_with(exit::SUCCESS).does_not_say("warn[");
 }
 
 #[test]

@@ -1,13 +1,17 @@
 //! `kiln init`: three ordinary projects, each from its files to a verified archive in three commands.
 
-use crate::harness::{LocalIndex, Outcome, Sandbox, WheelFile, poetry_lock, repository, wheel};
+use crate::harness::page::{self, commands, words};
+use crate::harness::{
+    LocalIndex, LocalServer, Outcome, Registry, Reply, Sandbox, WheelFile, forget, poetry_lock, wheel,
+};
 use crate::lock_artifact::tools;
 use fs_err as fs;
 use kiln_record::exit;
 use serde_json::{Value, json};
+use std::sync::{Arc, Mutex};
 
 /// A project: a folder without any file of kiln's.
-fn project(files: &[(&str, &str)]) -> Sandbox {
+pub(crate) fn project(files: &[(&str, &str)]) -> Sandbox {
     let sandbox = Sandbox::bare();
     fs::remove_file(sandbox.path("kiln.toml")).unwrap();
     for (path, text) in files {
@@ -116,7 +120,7 @@ fn a_sam_project_in_three_commands() {
     assert!(manifest.contains("# Made when it is deployed; here, as with `sam local`"), "{manifest}");
     assert_eq!(
         text(&sandbox, ".gitignore"),
-        ".venv\n# kiln: what it builds, and its history on this machine\n/.kiln/\n/dist/\n"
+        ".venv\n# kiln: what it builds and gives back, and its history on this machine\n/.kiln/\n/dist/\n/restored/\n"
     );
 }
 
@@ -336,6 +340,52 @@ fn a_dockerfile_of_a_usual_name_has_a_base() {
         .says(&["`python` names no tag, so that it cannot be pinned"]);
 }
 
+/// The image that a plain name means, from a registry: a mirror here of Docker's own.
+#[test]
+fn a_dockerfile_of_a_usual_name_in_three_commands() {
+    let registry = Registry::start();
+    let python = {
+        let sandbox = Sandbox::new();
+        sandbox.function("app", "3.13", "def handler(event, context):\n    return None\n", "");
+        sandbox.write("manifests/app/src/nonce.py", format!("NONCE = {:?}\n", sandbox.root()));
+        sandbox.kiln().run(["build", "app"]).ends_with(exit::SUCCESS);
+        let record: Value = serde_json::from_slice(&sandbox.read("dist/app/record.json")).unwrap();
+        let mut inputs = record["inputs"].as_array().unwrap().iter();
+        let base = inputs.find(|input| input["role"] == "base").unwrap()["digest"].as_str().unwrap();
+        format!("localhost/kiln/python-3.13:{}", &base.trim_start_matches("sha256:")[..12])
+    };
+    let recipe = format!("FROM {python}\nENV OF_BASE=1\n");
+    let pinned = registry.push_recipe("library/python", "3.13-slim", &recipe, &[]);
+    let sandbox = project(&[
+        (
+            "web/Dockerfile",
+            "FROM python:3.13-slim\nCOPY app.py /srv/\nUSER 1000\nCMD [\"/usr/bin/python3.13\", \"/srv/app.py\"]\n",
+        ),
+        ("web/app.py", "print('here')\n"),
+    ]);
+    let kiln =
+        sandbox.kiln().with_variable("KILN_REGISTRY_MIRRORS", &format!("docker.io={}", registry.address()));
+    kiln.run(["init"]).ends_with(exit::SUCCESS).says(&["next: kiln lock --all, then kiln build --all"]);
+    kiln.run(["lock", "--all"])
+        .ends_with(exit::SUCCESS)
+        .prints(&["images/python-3.13-slim.lock: written", &pinned.to_string()[..19]]);
+    kiln.run(["build", "--all", "--format", "json"]).ends_with(exit::SUCCESS).published_only(&["web"]);
+    let record: Value = serde_json::from_slice(&sandbox.read("dist/web/record.json")).unwrap();
+    let base = &record["image"]["base"];
+    assert_eq!(base["reference"], "docker.io/library/python:3.13-slim");
+    assert_eq!(base["manifest"], pinned.to_string());
+    let files = record["files"].as_array().unwrap();
+    assert!(files.iter().any(|file| file["path"] == "srv/app.py"), "{files:?}");
+    let place = registry.address().to_string();
+    for (name, content) in sandbox.dist() {
+        let named = content.windows(place.len()).any(|window| window == place.as_bytes());
+        assert!(!named, "{name} names the mirror");
+    }
+    let again = kiln.run(["build", "--all", "--format", "json"]).ends_with(exit::SUCCESS);
+    again.published_only(&[]);
+    forget(&format!("{place}/library/python@{pinned}"));
+}
+
 /// A workspace of uv with two members, as uv locks it: one is a function, and needs the other.
 #[test]
 fn a_uv_workspace_of_two_members_in_three_commands() {
@@ -511,29 +561,15 @@ fn what_states_nothing_is_an_error_and_an_empty_workspace_is_no_green_build() {
         .says(&["nothing is published", "kiln build --all"]);
 }
 
-/// The commands of the page's blocks for a shell.
-fn documented() -> Vec<Vec<String>> {
-    let page = fs::read_to_string(repository().join("docs/start.md")).unwrap();
-    let blocks = page.split("```sh\n").skip(1).filter_map(|rest| rest.split("```").next());
-    let words = |line: &str| {
-        let quoted = line.split('"').enumerate().flat_map(|(index, part)| match index % 2 {
-            0 => part.split_whitespace().map(str::to_owned).collect::<Vec<_>>(),
-            _ => vec![part.to_owned()],
-        });
-        quoted.skip(1).collect()
-    };
-    blocks.flat_map(str::lines).map(words).collect()
-}
-
 #[test]
 fn the_page_for_the_first_day_holds() {
     let template = "Resources:\n  HelloFunction:\n    Type: AWS::Serverless::Function\n    Properties:\n      Runtime: python3.13\n      CodeUri: src/hello\n      Handler: app.handler\n";
     let code = "def handler(event, context):\n    return 1\n";
     let sandbox = project(&[("template.yaml", template), ("src/hello/app.py", code)]);
-    let commands = documented();
+    let commands = commands(&page::text("docs/start.md"));
     assert!(commands.len() >= 8, "{commands:?}");
     for command in commands {
-        sandbox.kiln().run(&command).ends_with(exit::SUCCESS);
+        sandbox.kiln().run(words(&command)).ends_with(exit::SUCCESS);
     }
 }
 
@@ -580,6 +616,77 @@ fn a_doctor_without_workspace_and_engine_says_what_it_did_not_check() {
 }
 
 #[test]
+fn a_doctor_asks_each_registry_of_the_workspace_once() {
+    let refusing = LocalServer::serve(|_| {
+        Reply::Verbatim(b"HTTP/1.1 403 Forbidden\r\nContent-Length: 0\r\nConnection: close\r\n\r\n".to_vec())
+    });
+    let silent = LocalServer::serve(|_| Reply::Stalling(Vec::new()));
+    let asked = Arc::new(Mutex::new(Vec::new()));
+    let seen = Arc::clone(&asked);
+    // It has nothing of what it is asked for, which is an answer.
+    let answering = LocalServer::serve(move |request| {
+        seen.lock().unwrap().push(request.path.clone());
+        Reply::Missing
+    });
+    let sandbox = Sandbox::bare();
+    sandbox.function("app", "3.13", "def handler(event, context):\n    return 1\n", "");
+    sandbox.replace("manifests/app.toml", "base = \"python-3.13\"", "base = \"first\"");
+    let base = |name: &str, reference: &str| {
+        sandbox.write(
+            &format!("images/{name}.toml"),
+            format!("kind = \"registry\"\nplatforms = [\"linux/amd64\"]\n[registry]\nreference = \"{reference}\"\n"),
+        );
+    };
+    base("first", &format!("{}/team/python:3.13", answering.address()));
+    base("second", &format!("{}/team/other:1", answering.address()));
+    // One that is mirrored is not asked itself.
+    base("mirrored", "registry.example.org/team/python:3.13");
+    base("secret", &format!("{}/team/python:3.13", refusing.address()));
+    base("silent", &format!("{}/team/python:3.13", silent.address()));
+    base("gone", "127.0.0.1:1/team/python:3.13");
+    sandbox.write(
+        "kiln.toml",
+        format!(
+            "format = \"1\"\n[[registry]]\nprefix = \"registry.example.org\"\nmirror = \"http://{}/mirrored\"\n",
+            answering.address()
+        ),
+    );
+    let outcome = sandbox.kiln().run(["doctor", "--format", "json"]).ends_with(exit::FETCH_FAILED);
+    let document = outcome.json();
+    let rows: Vec<&Value> =
+        document["rows"].as_array().unwrap().iter().filter(|row| row["subject"] == "registry").collect();
+    let row = |needle: &str| {
+        let mut found = rows.iter().filter(|row| row["fact"].as_str().unwrap().contains(needle));
+        let row = found.next().unwrap_or_else(|| panic!("{needle}: {outcome}"));
+        assert!(found.next().is_none(), "{needle}: {outcome}");
+        (
+            row["state"].as_str().unwrap(),
+            row["fact"].as_str().unwrap(),
+            row["remedy"].as_str().unwrap_or_default(),
+        )
+    };
+    assert_eq!(rows.len(), 4, "{outcome}");
+    let (state, fact, _) = row(&answering.address().to_string());
+    assert_eq!(state, "ok");
+    assert!(fact.contains("(base first, base mirrored, base second) answers"), "{fact}");
+    assert_eq!(*asked.lock().unwrap(), ["/v2/", "/v2/team/python/manifests/3.13"]);
+    let (state, fact, remedy) = row("base secret");
+    assert!(state == "problem" && fact.contains("it refuses access") && fact.contains("403"), "{fact}");
+    assert!(remedy.contains(&format!("docker login {}", refusing.address())), "{remedy}");
+    let (state, fact, remedy) = row("base silent");
+    assert!(state == "problem" && fact.contains("no answer within 5 s"), "{fact}");
+    assert!(remedy.contains("[[registry]] with prefix and mirror in kiln.toml"), "{remedy}");
+    let (state, fact, _) = row("base gone");
+    assert!(state == "problem" && fact.contains("127.0.0.1:1"), "{fact}");
+
+    // What is not to be asked is not.
+    let offline = sandbox.kiln().run(["doctor", "--offline", "--format", "json"]).json();
+    let mut offline = offline["rows"].as_array().unwrap().iter().filter(|row| row["subject"] == "registry");
+    assert!(offline.all(|row| row["state"] == "not-checked"));
+    assert_eq!(asked.lock().unwrap().len(), 2);
+}
+
+#[test]
 fn codes_are_explained_and_shells_are_helped_without_a_workspace() {
     let sandbox = project(&[]);
     sandbox.kiln().run(["explain", "smoke-failed"]).ends_with(exit::SUCCESS).prints(&[
@@ -606,6 +713,20 @@ fn codes_are_explained_and_shells_are_helped_without_a_workspace() {
         text(&sandbox, "man1/kiln.1").contains("reproduc")
             || text(&sandbox, "man1/kiln.1").contains("bit for bit")
     );
+}
+
+#[test]
+fn a_runtime_whose_base_is_of_a_registry_is_told_before_anything_asks_it() {
+    let sandbox = Sandbox::bare();
+    let new = |name: &str, runtime: &str| {
+        let words = ["new", "artifact", name, "--runtime", runtime];
+        sandbox.kiln().run(words).ends_with(exit::SUCCESS)
+    };
+    new("old", "python3.9").says(&["python3.9: its base is the image", "kiln doctor asks it"]);
+    new("usual", "python3.13").does_not_say("its base is the image");
+    let base = "kind = \"registry\"\nplatforms = [\"linux/amd64\"]\n[registry]\nreference = \"registry.example.org/a:1\"\n";
+    sandbox.write("images/python-3.14.toml", base);
+    new("own", "python3.14").does_not_say("its base is the image");
 }
 
 #[test]
@@ -637,7 +758,11 @@ fn what_is_told_afterwards_stands_in_what_nobody_changed() {
         "manifests/fn.toml: written again\n",
         "manifests/two.toml: there already, left as it is\n",
     ])
-    .says(&["next: kiln lock --all, then kiln build --all"]);
+    .says(&[
+        "python3.12: its base is the image",
+        "/lambda/python:3.12, whose registry must be reachable",
+        "next: kiln lock --all, then kiln build --all",
+    ]);
     let manifest = text(&sandbox, "manifests/fn.toml");
     assert!(
         manifest.contains("\nbase = \"python-3.12\"\n") && manifest.contains("\nruntime = \"python3.12\"\n"),

@@ -50,6 +50,9 @@ fn an_event_is_answered_on_stdout_with_the_log_and_the_report_beside_it() {
     let mut piped = sandbox.kiln().command(["invoke", "app", "--event", "-"]);
     let piped = piped.stdin(Stdio::from(input.into_parts().0)).output().unwrap();
     assert!(String::from_utf8_lossy(&piped.stdout).contains("\"sum\": 4"), "{piped:?}");
+    let piped = sandbox.kiln().in_shell("cat event.json | \"$@\"");
+    let piped = piped.run(["invoke", "app", "--event", "/dev/stdin"]).ends_with(exit::SUCCESS);
+    assert!(piped.stdout.contains("\"sum\": 4"), "{piped}");
 
     // A copy elsewhere runs by the record beside it, and one that was changed does not.
     let (zip, record) = (sandbox.read("dist/app/app.zip"), sandbox.read("dist/app/record.json"));
@@ -59,6 +62,63 @@ fn an_event_is_answered_on_stdout_with_the_log_and_the_report_beside_it() {
         .says(&["report copy/app.zip"]);
     sandbox.write("copy/app.zip", [&zip[..], b"x"].concat());
     invoke(&sandbox, &["copy/app.zip", "-e", "{}"]).ends_with(exit::NOT_REPRODUCIBLE);
+}
+
+#[test]
+fn what_a_function_prints_for_a_terminal_is_told_in_lines_without_its_sequences() {
+    let code = "def handler(event, context):\n    \
+                print('\\r 10 %\\r\\x1b[32m 90 %\\x1b[0m\\x1b]0;title\\x07\\r')\n    \
+                raise ValueError('\\x1b[31mfirst\\x1b[0m\\nsecond')\n";
+    let sandbox = published(code);
+    let failed = invoke(&sandbox, &["app", "--event", "{}"]).ends_with(exit::FUNCTION_FAILED);
+    let lines: Vec<&str> = failed.stderr.lines().map(str::trim).collect();
+    for line in [
+        "10 %",
+        "90 %",
+        "[ERROR] ValueError: first",
+        "second",
+        "Traceback (most recent call last):",
+        "ValueError: first",
+    ] {
+        assert!(lines.contains(&line), "{line}: {failed}");
+    }
+    assert!(!failed.stderr.contains(['\u{fffd}', '\u{1b}']) && !failed.stderr.contains("[32m"), "{failed}");
+    let error: serde_json::Value = serde_json::from_str(&failed.stdout).unwrap();
+    assert_eq!(error["errorMessage"], "first\nsecond");
+}
+
+#[test]
+fn an_archive_that_was_changed_is_told_from_one_that_is_gone_or_of_another_build() {
+    let sandbox = published(CODE);
+    let zip = sandbox.read("dist/app/app.zip");
+    let changed = "dist/app/app.zip is not what its record says any more: it was changed";
+    for bytes in [&zip[..zip.len() - 1], &[], b"another"] {
+        sandbox.write("dist/app/app.zip", bytes);
+        let told = invoke(&sandbox, &["app", "-e", "{}"]).ends_with(exit::NOT_REPRODUCIBLE);
+        told.says(&[changed, "kiln build app"]).does_not_say("gone");
+    }
+    // Whoever needs the file in its folder tells the same.
+    let push = ["push", "app", "--to", "127.0.0.1:9/team"];
+    sandbox.kiln().run(push).ends_with(exit::NOT_REPRODUCIBLE).says(&[changed]);
+    fs_err::remove_file(sandbox.path("dist/app/app.zip")).unwrap();
+    sandbox
+        .kiln()
+        .run(push)
+        .ends_with(exit::NOT_REPRODUCIBLE)
+        .says(&["dist/app/app.zip is gone", "kiln build app"])
+        .does_not_say("changed");
+    let gone = "its archive is not under";
+    invoke(&sandbox, &["app", "-e", "{}"])
+        .ends_with(exit::INPUT_INVALID)
+        .says(&[gone, "build it"])
+        .does_not_say("changed");
+    // What is published is a later build, which nobody changed.
+    sandbox.append("manifests/app/src/app.py", "LATER = True\n");
+    sandbox.kiln().run(["build", "app"]).ends_with(exit::SUCCESS);
+    invoke(&sandbox, &["app@1", "-e", "{}"])
+        .ends_with(exit::INPUT_INVALID)
+        .says(&[gone])
+        .does_not_say("changed");
 }
 
 #[test]

@@ -1,6 +1,7 @@
 //! Runs that end before they are done, and runs that meet another.
 
-use crate::harness::{LocalIndex, Running, Sandbox, containers_of, wheel};
+use crate::container_images::service;
+use crate::harness::{LocalIndex, Running, Sandbox, block_on, containers_of, engine, wheel};
 use fs_err as fs;
 use kiln_record::{ArtifactName, Digest, exit};
 use kiln_store::Ledger;
@@ -79,8 +80,8 @@ fn killed_mid_build() {
     sandbox.kiln().run(["history"]).ends_with(exit::SUCCESS);
 }
 
-/// Signals at the moment when a publication has begun: folder, ledger and index are one truth after the next command, which
-/// only reads.
+/// Signals at the moment when a publication has begun: folder, ledger and index are one truth after the next command that hands on
+/// what is published; one that only looks changes nothing.
 #[test]
 fn stopped_while_publishing() {
     let sandbox = Sandbox::new();
@@ -97,6 +98,10 @@ fn stopped_while_publishing() {
         while !staged(&sandbox) && !run.ends_within(Duration::from_millis(1)) {}
         run.signal(signal);
         let told = run.wait().to_string();
+        let left = sandbox.dist();
+        sandbox.kiln().run(["verify"]);
+        assert!(sandbox.dist() == left, "nothing is written by who only looks: {told}");
+        sandbox.kiln().run(["export", "env", "app"]).ends_with(exit::SUCCESS);
         sandbox.kiln().run(["verify"]).ends_with(exit::SUCCESS);
         let after = published(&sandbox);
         assert_index_names(&sandbox, &after, &told);
@@ -131,7 +136,7 @@ fn interrupted_by_ctrl_c() {
             "nothing half-finished",
             "the same command",
         ]);
-        assert!(start.elapsed() < Duration::from_secs(20), "it ends soon\n{stopped}");
+        assert!(start.elapsed() < Duration::from_secs(100), "it ends before the slow module does\n{stopped}");
         assert_eq!(containers_of(pid), [""; 0], "no container is left\n{stopped}");
         assert!(sandbox.dist() == before, "dist/ is as it was\n{stopped}");
         assert_eq!(ledger_of(&sandbox), history, "nothing is remembered\n{stopped}");
@@ -144,6 +149,32 @@ fn interrupted_by_ctrl_c() {
         .run(BUILD)
         .ends_with(exit::SUCCESS)
         .published_only(&["app"]);
+}
+
+#[test]
+fn an_image_that_was_loaded_for_an_interrupted_run_is_gone() {
+    let sandbox = Sandbox::new();
+    service(&sandbox, "waits", "");
+    // It is checked as it will run, and is never found to be healthy.
+    sandbox.write(
+        "manifests/waits/server.py",
+        "import time\n\nif __name__ == '__main__':\n    time.sleep(120)\n",
+    );
+    let run = sandbox.kiln().start(["build", "--all"]);
+    let ending = format!("-{}-", run.pid());
+    let loaded = || -> Vec<String> {
+        let images = async { engine("images").await.images("localhost/kiln/waits:").await };
+        let images = block_on(images).unwrap();
+        images.into_iter().map(|image| image.reference).filter(|name| name.contains(&ending)).collect()
+    };
+    let start = Instant::now();
+    while loaded().is_empty() {
+        assert!(start.elapsed() < Duration::from_secs(300), "the image is loaded to be checked");
+        std::thread::sleep(Duration::from_millis(50));
+    }
+    run.signal(Signal::TERM);
+    let stopped = run.wait().ends_with(exit::INTERRUPTED);
+    assert_eq!(loaded(), [""; 0], "no image is left\n{stopped}");
 }
 
 #[test]

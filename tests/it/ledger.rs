@@ -1,5 +1,6 @@
 //! What is published is held against the ledger, whatever happened to either.
 
+use crate::harness::page::text;
 use crate::harness::{Kiln, LocalIndex, Sandbox, wheel};
 use crate::lacking;
 use fs_err as fs;
@@ -79,8 +80,23 @@ fn a_ledger_made_to_fit_is_held_against_the_commit() {
     };
     assert_eq!(row(""), None, "there is no repository");
     git(&sandbox, &["init", "--quiet"]);
-    assert!(row("not-checked").unwrap().contains("no such file in HEAD"));
-    git(&sandbox, &["add", "--force", ".kiln/heads.json", ".kiln/ledger"]);
+    let told = row("not-checked").unwrap();
+    assert!(
+        told.contains("no such file in HEAD") && told.contains("commit both: git add .kiln/heads.json"),
+        "{told}"
+    );
+    // Where git ignores them, the rule is named; what the page has in its place makes git take them.
+    sandbox.write(".gitignore", "# Made here.\n.kiln/\ndist/\n");
+    let told = row("not-checked").unwrap();
+    assert!(told.contains("`.kiln/` in .gitignore, line 2;") && told.len() < 130, "{told}");
+    let lines = [".kiln/*", "!.kiln/heads.json", "!.kiln/ledger/"];
+    let page = text("docs/security.md");
+    assert!(
+        told.contains("docs/security.md") && lines.iter().all(|line| page.contains(&format!("`{line}`")))
+    );
+    sandbox.replace(".gitignore", ".kiln/\n", &format!("{}\n", lines.join("\n")));
+    assert!(row("not-checked").unwrap().contains("commit both: git add"), "nothing ignores them");
+    git(&sandbox, &["add", ".kiln/heads.json", ".kiln/ledger"]);
     git(&sandbox, &["commit", "--quiet", "--message", "two builds"]);
     row("same").unwrap();
     sandbox.function("app", "3.13", &code("three"), "");
@@ -113,6 +129,35 @@ fn a_ledger_made_to_fit_is_held_against_the_commit() {
     let verified = whole.kiln().run(["verify"]).ends_with(exit::NOT_REPRODUCIBLE);
     let was = "000002/entry.json: its digest is sha256:";
     assert!(verified.stdout.contains(was) && verified.stdout.contains("but it was"), "{verified}");
+}
+
+#[test]
+fn what_was_renamed_is_told_and_left_where_it_is() {
+    let sandbox = built("one");
+    fs::rename(sandbox.path("manifests/app.toml"), sandbox.path("manifests/orders.toml")).unwrap();
+    let kiln = sandbox.kiln();
+    kiln.run(["build", "orders"]).ends_with(exit::SUCCESS).does_not_say("dist/app");
+    let way = "dist/app is of no artifact of this workspace (renamed or removed?): rm -r dist/app removes it";
+    kiln.run(["build", "--all"]).ends_with(exit::SUCCESS).says(&[way, "and kiln build app"]);
+    let built = kiln.run(["build", "--all", "--format", "json"]).ends_with(exit::SUCCESS).json();
+    assert_eq!(built["left_behind"], serde_json::json!(["dist/app"]));
+    let row = || {
+        let document = kiln.run(["verify", "--format", "json"]).ends_with(exit::SUCCESS).json();
+        let mut rows = document["rows"].as_array().unwrap().clone().into_iter();
+        rows.find(|row| row["subject"] == "dist/app")
+    };
+    let told = row().unwrap();
+    assert_eq!(told["state"], "noted");
+    assert!(told["lines"].to_string().contains("it is of no artifact of this workspace"), "{told}");
+    assert!(sandbox.path("dist/app/app.zip").is_file(), "nothing is removed");
+
+    // A manifest that is wrong is still one, and what is advised is followed.
+    sandbox.write("manifests/app.toml", "kind = \"nothing\"\n");
+    kiln.run(["build", "--all"]).ends_with(exit::INPUT_INVALID).does_not_say("of no artifact");
+    fs::remove_file(sandbox.path("manifests/app.toml")).unwrap();
+    fs::remove_dir_all(sandbox.path("dist/app")).unwrap();
+    kiln.run(["build", "--all"]).ends_with(exit::SUCCESS).does_not_say("of no artifact");
+    assert!(row().is_none());
 }
 
 /// States the newest entry of the app as the ledger has it now.
@@ -264,6 +309,19 @@ fn what_the_index_says_follows_from_the_records() {
             .prints(&["dist/index.json is written anew"]);
         assert_eq!(sandbox.read("dist/index.json"), index);
     }
+
+    // One that names another record, too; and who only looks writes nothing.
+    let stated: serde_json::Value = serde_json::from_slice(&index).unwrap();
+    let record = stated["artifacts"]["app"]["record"].as_str().unwrap();
+    let other = format!("sha256:{}", "0".repeat(64));
+    sandbox.replace("dist/index.json", record, &other);
+    let edited = sandbox.read("dist/index.json");
+    let told = kiln.run(["verify"]).ends_with(exit::NOT_REPRODUCIBLE);
+    told.prints(&["dist/index.json: app is named with", &format!("and record {other}, but dist/app has")]);
+    kiln.run(["verify", "dist/app/app.zip"]).ends_with(exit::SUCCESS);
+    assert_eq!(sandbox.read("dist/index.json"), edited);
+    kiln.run(["verify", "--repair"]).ends_with(exit::SUCCESS);
+    assert_eq!(sandbox.read("dist/index.json"), index);
 }
 
 #[test]

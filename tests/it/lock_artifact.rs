@@ -20,7 +20,14 @@ pub(crate) fn tools() -> &'static str {
 }
 
 /// A function whose lock kiln makes from a file beside its manifest.
-fn function(sandbox: &Sandbox, name: &str, python: &str, code: &str, input: (&str, &str), keys: &str) {
+pub(crate) fn function(
+    sandbox: &Sandbox,
+    name: &str,
+    python: &str,
+    code: &str,
+    input: (&str, &str),
+    keys: &str,
+) {
     let (file, text) = input;
     sandbox
         .function(name, python, code, "")
@@ -369,6 +376,7 @@ fn tools_and_bases_are_listed_as_pins() {
         "uv",
         "kiln lock --tools",
         "debian bookworm",
+        "  not pinned  ",
     ]);
 
     // A version whose question kiln cannot answer is not pinned.
@@ -378,6 +386,34 @@ fn tools_and_bases_are_listed_as_pins() {
         .ends_with(exit::FETCH_FAILED)
         .says(&["uv 0.0.1:", "help: name a version that can be used"]);
     assert_eq!(String::from_utf8(sandbox.read("kiln.lock")).unwrap(), tools());
+}
+
+#[test]
+fn a_base_and_a_runtime_that_do_not_fit_are_told_with_their_artifact() {
+    let sandbox = Sandbox::new();
+    function(&sandbox, "app", "3.13", CODE, ("requirements.in", "six\n"), "");
+    sandbox.replace("manifests/app.toml", "runtime = \"python3.13\"", "runtime = \"python3.11\"");
+    sandbox.kiln().run(["lock", "--all"]).ends_with(exit::FINDINGS_DENIED).says(&[
+        "error: app: the base has Python 3.13",
+        "but runtime python3.11 has CPython 3.11 (manifests/app.toml)",
+        "name a base with the Python of python3.11",
+    ]);
+}
+
+/// What stands on other bases is locked all the same.
+#[test]
+fn a_base_that_cannot_be_pinned_keeps_no_other_artifact_from_being_locked() {
+    let sandbox = Sandbox::new();
+    function(&sandbox, "app", "3.13", CODE, ("requirements.in", "six\n"), "");
+    function(&sandbox, "other", "3.13", CODE, ("requirements.in", "six\n"), "");
+    sandbox.replace("manifests/other.toml", "base = \"python-3.13\"", "base = \"gone\"").write(
+        "images/gone.toml",
+        "kind = \"registry\"\nplatforms = [\"linux/amd64\"]\n[registry]\nreference = \"127.0.0.1:1/team/python:3.13\"\n",
+    );
+    let locked = sandbox.kiln().run(["lock", "--all"]).ends_with(exit::FETCH_FAILED);
+    let locked = locked.says(&["127.0.0.1:1", "not locked, as their base could not be pinned: other"]);
+    locked.prints(&["manifests/app/lock.txt: written"]);
+    assert!(!sandbox.path("manifests/other/lock.txt").exists());
 }
 
 #[test]
@@ -391,6 +427,12 @@ fn what_does_not_go_together_is_refused() {
         .run(["lock", "one"])
         .ends_with(exit::INPUT_INVALID)
         .says(&["two uses the same lock, manifests/one/lock.txt, for something else"]);
+    sandbox.replace("manifests/two.toml", "requirements = \"two/requirements.in\"\n", "");
+    sandbox.kiln().run(["lock", "two"]).ends_with(exit::INPUT_INVALID).says(&[
+        "nothing says what manifests/one/lock.txt is made from",
+        "it is the lock of one, too, whose manifest says it with `requirements`: give each its own lock",
+    ]);
+    sandbox.append("manifests/two.toml", "requirements = \"two/requirements.in\"\n");
     sandbox.replace("manifests/two.toml", "one/lock.txt", "two/poetry.lock");
     sandbox
         .kiln()

@@ -125,6 +125,66 @@ fn a_slip_of_the_finger_is_answered_with_what_was_meant() {
     }
 }
 
+#[test]
+fn every_unknown_key_is_told_and_a_program_is_told_where_the_first_is() {
+    let sandbox = Sandbox::new();
+    sandbox.function("app", "3.13", CODE, "");
+    let lines = String::from_utf8(sandbox.read("manifests/app.toml")).unwrap().lines().count();
+    sandbox.append("manifests/app.toml", "\n[budgt]\nzip = \"6 MB\"\n[chek]\n");
+    let kiln = sandbox.kiln();
+    kiln.run(["build", "app"]).ends_with(exit::INPUT_INVALID).says(&[
+        "unknown field `budgt`",
+        "did you mean `budget`?",
+        "unknown field `chek`",
+        "did you mean `check`?",
+    ]);
+    let document = kiln.run(["build", "app", "--format", "json"]).ends_with(exit::INPUT_INVALID).json();
+    let app = &document["artifacts"][0];
+    let place = serde_json::json!({"file": "manifests/app.toml", "line": lines + 2});
+    assert_eq!(app["error_place"], place, "{document}");
+    let hints = serde_json::json!(["did you mean `budget`?", "did you mean `check`?"]);
+    assert_eq!(app["error_hints"], hints, "{document}");
+}
+
+#[test]
+fn every_command_that_needs_a_workspace_says_alike_that_there_is_none() {
+    let sandbox = Sandbox::bare();
+    fs_err::remove_file(sandbox.path("kiln.toml")).unwrap();
+    let elsewhere = Sandbox::bare();
+    let bare = sandbox.root();
+    for arguments in [
+        &["build", "--all"][..],
+        &["invoke", "app"],
+        &["lock", "--all"],
+        &["explain", "app"],
+        &["pins"],
+        &["pins", "--check"],
+        &["approve", "app", "--reason", "why"],
+        &["verify"],
+        &["verify", "--cross-check", "app"],
+        &["sign", "--key-env", "KEY"],
+        &["log"],
+        &["find", "alpha"],
+        &["history"],
+        &["gather", "other"],
+        &["push", "--all", "--to", "registry.example.org/team"],
+        &["pull", "--all", "--from", "registry.example.org/team", "--tag", "1", "--into", "there"],
+        &["export", "env"],
+        &["new", "artifact", "app"],
+        &["bundle", "create", "--all", "file"],
+    ] {
+        sandbox
+            .kiln()
+            .run(arguments)
+            .ends_with(exit::INPUT_INVALID)
+            .says(&["kiln init makes one of a project"]);
+        // The same of a folder that is named, from a workspace.
+        let named = [&["--workspace", bare.to_str().unwrap()], arguments].concat();
+        let outcome = elsewhere.kiln().run(named).ends_with(exit::INPUT_INVALID);
+        outcome.says(&["holds no kiln.toml", "kiln init makes one of a project"]);
+    }
+}
+
 /// A function that needs a distribution which no store has.
 fn wanting(sandbox: &Sandbox) {
     let unique = sandbox.folder().file_name().unwrap().to_string_lossy().into_owned();

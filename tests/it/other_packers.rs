@@ -70,7 +70,8 @@ fn tools() -> PathBuf {
     installing.lock().unwrap();
     if !folder.join("installed").exists() {
         ran(&folder, Path::new("python3"), &["-m", "venv", "--clear", "tools"]);
-        let install = [&["install", "-q", "--disable-pip-version-check"][..], &TOOLS].concat();
+        let install =
+            [&["install", "-q", "--no-compile", "--disable-pip-version-check"][..], &TOOLS].concat();
         ran(&folder, &folder.join("tools/bin/pip"), &install);
         fs::write(folder.join("installed"), "").unwrap();
     }

@@ -1,6 +1,7 @@
 //! `kiln pins`: who uses a pin, how old it may be, and what is newer upstream.
 
-use crate::harness::{LocalMirror, Sandbox, debian_base, repository};
+use crate::harness::{LocalIndex, LocalMirror, Sandbox, debian_base, repository, wheel};
+use crate::lock_artifact::function;
 use kiln_record::exit;
 
 const KEYRING: &str = "images/keys/debian-archive-keyring.gpg";
@@ -121,6 +122,69 @@ fn what_is_to_be_reviewed_is_told_and_ends_with_a_code() {
         "`now and then` is no period: write weekly, monthly, quarterly, yearly or a number of days",
         "kiln.toml:2",
     ]);
+}
+
+#[test]
+fn a_lock_is_as_old_as_the_commit_that_changed_it_and_too_old_if_something_is_newer() {
+    let module = |version: &str| wheel("parcels", version, "py3-none-any", &[], &[("parcels.py", b"")]);
+    let index = LocalIndex::serve(&[module("1.0")]);
+    let sandbox = Sandbox::new();
+    let code = "def handler(event, context):\n    return None\n";
+    function(&sandbox, "app", "3.13", code, ("requirements.in", "parcels\n"), "");
+    let settings = format!("format = \"1\"\nreview = \"monthly\"\n[python]\nindex = \"{}\"\n", index.url());
+    sandbox.write("kiln.toml", settings);
+    let kiln = sandbox.kiln();
+    kiln.run(["lock", "app"]).ends_with(exit::SUCCESS);
+    let row = || {
+        let rows = kiln.run(["pins", "--format", "json"]).json();
+        rows.as_array().unwrap().iter().find(|row| row["kind"] == "lock").unwrap().clone()
+    };
+    let note = "note: lock manifests/app/lock.txt: how old it is was not judged: ";
+    let undated = kiln.run(["pins"]).says(&[&format!("{note}no repository is around the workspace")]);
+    let undated = undated.prints(&["age not known: no repository is around the workspace"]);
+    assert!(!undated.stdout.contains(" - "), "{undated}");
+
+    sandbox.commit_at(Some("2020-01-01T00:00:00Z"), "the first");
+    sandbox.append("manifests/app/src/app.py", "# looked at\n");
+    sandbox.commit("another");
+    let lock = row();
+    assert_eq!((&lock["pinned"], &lock["overdue"]), (&"2020-01-01T00:00:00Z".into(), &true.into()));
+    assert_eq!((&lock["used_by"][0], &lock["command"]), (&"app".into(), &"kiln lock app --upgrade".into()));
+    // Where nothing is newer, nobody could make it younger.
+    let old = "lock manifests/app/lock.txt was changed";
+    kiln.run(["pins"])
+        .ends_with(exit::SUCCESS)
+        .says(&[&format!("note: {old}"), "its review is monthly (kiln.toml)"]);
+    kiln.run(["pins", "--check"]).says(&[&format!("note: {old}")]).prints(&["app  nothing newer"]);
+    let newer = module("2.0");
+    index.add(&newer, &newer.digest().hex(), &newer.bytes);
+    kiln.run(["pins", "--check"]).ends_with(exit::FINDINGS_DENIED).says(&[
+        "error: lock manifests/app/lock.txt was pinned",
+        "its review is monthly (kiln.toml)",
+        "help: kiln lock app --upgrade",
+    ]);
+    kiln.run(["lock", "app", "--upgrade"]).ends_with(exit::SUCCESS);
+    kiln.run(["pins"]).says(&[&format!("{note}it is not committed as it is")]);
+    sandbox.commit("newer");
+    assert_eq!(row()["overdue"], false);
+    kiln.run(["pins"]).ends_with(exit::SUCCESS).does_not_say(old);
+
+    // A merge that has it otherwise than both sides changed it, whatever the repository's settings are.
+    sandbox.git(&["checkout", "--quiet", "-b", "aside", "HEAD~1"]);
+    sandbox.commit_at(Some("2020-03-01T00:00:00Z"), "aside");
+    sandbox.git(&["checkout", "--quiet", "-"]);
+    sandbox.git(&["merge", "--quiet", "--no-ff", "--no-commit", "--strategy=ours", "aside"]);
+    sandbox.append("manifests/app/lock.txt", "# settled\n");
+    sandbox.commit_at(Some("2021-01-01T00:00:00Z"), "settled");
+    sandbox.git(&["config", "log.follow", "true"]);
+    assert_eq!(row()["pinned"], "2021-01-01T00:00:00Z");
+
+    // A clone without history does not know.
+    let shallow = sandbox.folder().join("shallow");
+    let from = format!("file://{}", sandbox.root().display());
+    sandbox.git(&["clone", "--quiet", "--depth", "1", &from, shallow.to_str().unwrap()]);
+    kiln.run(["-C", shallow.to_str().unwrap(), "pins"])
+        .says(&[&format!("{note}the clone does not have the whole history")]);
 }
 
 #[test]

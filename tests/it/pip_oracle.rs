@@ -4,7 +4,7 @@
 //! function here, and nothing else may differ.
 
 use crate::harness::{
-    Kiln, LocalIndex, Sandbox, WheelFile, block_on, engine, published_repository, repository, wheel,
+    Kiln, LocalIndex, Sandbox, WheelFile, limits, published_repository, ran_in_engine, repository, wheel,
 };
 use kiln_engine::{GuestPath, InputTree, Limits, RunSpec};
 use kiln_pack::{
@@ -96,31 +96,23 @@ pub(crate) fn pips(base: &str, records: &[&Record]) -> Files {
     ];
     let path = |text: &str| GuestPath::new(text).unwrap();
     let out = kiln_engine::contract::Kept::default();
+    let limits = Limits {
+        memory_bytes: 1 << 30,
+        output_bytes: 512 << 20,
+        output_files: 100_000,
+        deadline: Duration::from_secs(600),
+        ..limits()
+    };
     let spec = RunSpec {
-        name: "pip oracle".to_owned(),
-        image,
-        argv: arguments.map(str::to_owned).to_vec(),
         env: BTreeMap::from([("HOME".to_owned(), "/tmp".to_owned())]),
         working_dir: "/tmp".to_owned(),
         user: "1000:1000".to_owned(),
-        supervised: false,
         inputs: vec![InputTree::new(path("/wheels"), Cursor::new(wheels))],
         outputs: vec![out.folder("/out")],
         scratch: vec![path("/tmp")],
-        shared_memory: true,
-        limits: Limits {
-            memory_bytes: 1 << 30,
-            scratch_bytes: None,
-            descriptors: None,
-            pids: 64,
-            cpus: None,
-            output_bytes: 512 << 20,
-            output_files: 100_000,
-            deadline: Duration::from_secs(600),
-        },
-        surroundings: kiln_engine::Surroundings::default(),
+        ..RunSpec::new("pip oracle", image, arguments, limits)
     };
-    let outcome = block_on(async { engine("pip-oracle").await.run(spec, |_| {}).await }).unwrap();
+    let outcome = ran_in_engine("pip-oracle", spec);
     assert_eq!(outcome.exit_code, 0, "{}", String::from_utf8_lossy(&outcome.stderr));
     let mut files = Files::new();
     read_tar(Cursor::new(out.tar()), &ArchiveLimits::default(), |item| {
@@ -226,16 +218,16 @@ pub(crate) fn differences(kilns: &Files, pips: &Files) -> Vec<String> {
 #[test]
 fn installs_what_pip_installs() {
     let sandbox = published_repository();
-    let (record, ours) = kilns(&sandbox, "dashboard", "");
+    let (record, ours) = kilns(sandbox, "dashboard", "");
     assert!(ours.keys().any(|path| path.starts_with("pydantic_core/") && path.ends_with(".so")));
     assert_eq!(differences(&ours, &pips("python-3.13", &[&record])), [""; 0], "dashboard");
 
-    let (record, ours) = kilns(&sandbox, "powertools-layer", "python/");
+    let (record, ours) = kilns(sandbox, "powertools-layer", "python/");
     assert_eq!(differences(&ours, &pips("python-3.11", &[&record])), [""; 0], "powertools-layer");
 
     // Two functions take different parts of one set of requirements.
-    let (ingestion, mut ours) = kilns(&sandbox, "ingestion", "");
-    let (analysis, rest) = kilns(&sandbox, "analysis", "");
+    let (ingestion, mut ours) = kilns(sandbox, "ingestion", "");
+    let (analysis, rest) = kilns(sandbox, "analysis", "");
     ours.extend(rest);
     assert_eq!(differences(&ours, &pips("python-3.13", &[&ingestion, &analysis])), [""; 0], "telemetry");
 }

@@ -2,7 +2,7 @@
 
 use crate::arm64::runs_arm64;
 use crate::harness::signed::{copy, files_below, key, sign_with_bills};
-use crate::harness::{LocalIndex, Registry, Sandbox, needs_image_tools, repository, runs, schemas, wheel};
+use crate::harness::{INDEX_TYPE, LocalIndex, Registry, Sandbox, needs_image_tools, runs, schemas, wheel};
 use fs_err as fs;
 use kiln_record::{CheckName, CheckOutcome, Digest, IndexRecord, Record, exit};
 use serde_json::Value;
@@ -10,17 +10,12 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError, Weak};
 
 const CODE: &str = "import markupsafe\n\nif __name__ == '__main__':\n    print(markupsafe.escape('<'))\n";
-const INDEX: &str = "application/vnd.oci.image.index.v1+json";
 
 /// A workspace whose base is locked for both platforms, from one state of the archive.
 fn sandbox() -> Sandbox {
     static LOCK: OnceLock<Vec<u8>> = OnceLock::new();
     let sandbox = Sandbox::new();
-    let definition = fs::read_to_string(repository().join("images/python-3.13.toml")).unwrap();
-    sandbox.write(
-        "images/both.toml",
-        definition.replace("platforms = [\"linux/amd64\"]", "platforms = [\"linux/amd64\", \"linux/arm64\"]"),
-    );
+    sandbox.write("images/both.toml", sandbox.read("images/python-3.13.toml"));
     let lock = LOCK.get_or_init(|| {
         sandbox.kiln().run(["lock", "--base", "both"]).ends_with(exit::SUCCESS);
         sandbox.read("images/both.lock")
@@ -146,7 +141,7 @@ fn the_index_is_what_others_read() {
     let raw = runs("skopeo", &["inspect", "--raw", &archive]);
     assert_eq!(Digest::of(raw.as_bytes()), index.index, "the digest of what skopeo reads");
     let document: Value = serde_json::from_str(&raw).unwrap();
-    assert_eq!(document["mediaType"], INDEX);
+    assert_eq!(document["mediaType"], INDEX_TYPE);
     assert_eq!(document["annotations"]["org.opencontainers.image.title"], "web");
     assert_eq!(document["annotations"]["org.opencontainers.image.created"], index.epoch.to_string());
     let entries = document["manifests"].as_array().unwrap();
@@ -192,7 +187,7 @@ fn unchanged_it_does_nothing_and_elsewhere_it_is_the_same() {
         .kiln()
         .run(["push", "web", "--to", "127.0.0.1:9/team"])
         .ends_with(exit::NOT_REPRODUCIBLE)
-        .says(&["web.oci.tar is gone, or is not what its record says any more"]);
+        .says(&["web.oci.tar is not what its record says any more: it was changed"]);
     sandbox.kiln().run(["build", "web"]).ends_with(exit::SUCCESS).says(&["2 unchanged, 1 index published"]);
     assert!(sandbox.read("dist/web/web.oci.tar") == archive);
 
@@ -231,7 +226,7 @@ fn an_index_is_pushed_and_read_back() {
     let (index, pushed) = (index(&sandbox), push());
     assert_eq!(pushed[0]["reference"], format!("{to}/web@{}", index.index));
     let (kind, bytes) = registry.document("team/web", "v1").unwrap();
-    assert_eq!((kind.as_str(), Digest::of(&bytes)), (INDEX, index.index), "the tag names the index");
+    assert_eq!((kind.as_str(), Digest::of(&bytes)), (INDEX_TYPE, index.index), "the tag names the index");
     let platforms: BTreeMap<&str, &str> = pushed[0]["platforms"]
         .as_array()
         .unwrap()
@@ -323,6 +318,29 @@ fn an_index_is_pushed_and_read_back() {
         let signatures: Value = serde_json::from_slice(&signatures).unwrap();
         assert_eq!(signatures["layers"].as_array().unwrap().len(), 1);
     }
+
+    // All that is published of the workspace, as it is under dist/.
+    let all_of_it = ["pull", "--all", "--from", &to, "--tag", "v1", "--into", "main", "--format", "json"];
+    let all = sandbox.kiln().run(all_of_it).ends_with(exit::SUCCESS).json();
+    let names: Vec<&str> = all["artifacts"].as_object().unwrap().keys().map(String::as_str).collect();
+    assert_eq!(
+        (names, all["missing"].as_array().unwrap().len()),
+        (vec!["web.amd64", "web.arm64"], 0),
+        "{all}"
+    );
+    assert_eq!(all["left"], serde_json::json!([]));
+    assert!(sandbox.read("main/web.arm64/record.json") == sandbox.read("dist/web.arm64/record.json"));
+    let same = sandbox.kiln().run(["diff", "main", "dist"]).ends_with(exit::SUCCESS);
+    same.prints(&["2 artifacts: 2 unchanged"]);
+    // What lies there of another time is not passed over.
+    copy(&sandbox.path("main/web.arm64"), &sandbox.path("main/earlier"));
+    sandbox.append("main/web.arm64/record.json", " ");
+    let left = sandbox.kiln().run(all_of_it).ends_with(exit::SUCCESS);
+    assert_eq!(left.json()["left"], serde_json::json!(["earlier", "web.arm64/record.json"]));
+    left.says(&[
+        "warning: main/earlier: it was there before, and was not brought from the tag v1",
+        "warning: main/web.arm64/record.json: it was there before",
+    ]);
 
     let exported = sandbox.kiln().run(["export", "terraform", "web", "--repository", &to]);
     let exported = &exported.ends_with(exit::SUCCESS).json()["kiln_artifacts"]["web"];

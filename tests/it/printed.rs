@@ -15,7 +15,7 @@ const DURATION: (&str, &str) = (r"\d+\.\d s\b", "?.? s");
 /// When a build was.
 const CLOCK: (&str, &str) = (r"\b\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ", "????-??-??T??:??:??Z");
 /// How old a pin is.
-const AGE: (&str, &str) = (r"(-\d\d)  [ \d]{4} days?\b", "$1    ? days");
+const AGE: (&str, &str) = (r"(-\d\d)  [ \d]{4,5} days?\b", "$1    ? days");
 /// The digest of a plan covers kiln's own code.
 const PLAN: (&str, &str) = (
     r"(plan +sha256:)[0-9a-f]{64}",

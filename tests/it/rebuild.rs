@@ -1,7 +1,7 @@
 //! Building again what was published, from its commit or a folder, and saying how equal it is.
 
 use crate::harness::signed::key;
-use crate::harness::{OtherEngine, Outcome, Sandbox};
+use crate::harness::{OtherEngine, Outcome, Sandbox, with_packages};
 use crate::lacking;
 use kiln_pack::{Limits, ZipReader};
 use kiln_record::exit;
@@ -238,10 +238,7 @@ fn each_thing_that_a_step_depends_on_is_named() {
 #[test]
 fn a_date_that_a_step_depends_on_is_named() {
     let sandbox = Sandbox::new();
-    let definition = String::from_utf8(sandbox.read("images/python-3.13.toml")).unwrap();
-    let dated = definition.replacen("packages = [", "packages = [\"libfaketime\", ", 1);
-    assert_ne!(dated, definition);
-    sandbox.write("images/dated.toml", dated);
+    sandbox.write("images/dated.toml", with_packages("python-3.13", &["libfaketime"]));
     sandbox.kiln().run(["lock", "--base", "dated"]).ends_with(exit::SUCCESS);
     let layer = "kind = \"lambda-layer\"\nbase = \"dated\"\n\n[target]\nruntime = \"python3.13\"\narchitecture = \"x86_64\"\n";
     let program = "import datetime\nopen('/out/year', 'w').write(str(datetime.date.today().year))\n";
@@ -322,7 +319,7 @@ fn an_exception_with_a_reason_excuses_what_it_names() {
 }
 
 /// The statement in an envelope.
-fn statement(path: &std::path::Path) -> Value {
+pub(crate) fn statement(path: &std::path::Path) -> Value {
     use base64::Engine as _;
     let envelope: Value = serde_json::from_slice(&fs_err::read(path).unwrap()).unwrap();
     let payload = envelope["payload"].as_str().unwrap();

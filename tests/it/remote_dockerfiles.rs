@@ -142,9 +142,14 @@ fn what_is_not_done_by_remote_execution_is_said_with_its_line() {
         (
             run("print('it says why')\nraise SystemExit(3)"),
             "",
-            &["line 3", "ended with exit code 3", "it says why"],
+            &["manifests/app/Dockerfile:3 of app", "line 3", "ended with exit code 3", "it says why"],
         ),
         ("RUN [\"/missing\"]\n".to_owned(), "", &["there is no such program"]),
+        (
+            "SHELL [\"/no/sh\", \"-c\"]\nRUN true\n".to_owned(),
+            "",
+            &["manifests/app/Dockerfile:4 of app", "has no /no/sh, which a RUN in words is given to"],
+        ),
         (run("import os\nos.chown('/etc/passwd', 5, 5)"), "", &["ended with exit code 1", "COPY --chown"]),
         (
             format!("COPY --chown=5:5 a /a\n{}", run("open('/a', 'a').write('more')")),
@@ -192,7 +197,7 @@ fn every_artifact_of_this_repository_is_made_without_a_container_engine() {
     let remote = Sandbox::of_repository();
     let store = tempfile::tempdir().unwrap();
     without_docker(&remote, store.path(), &casd).run(["build", "--all"]).ends_with(exit::SUCCESS);
-    let (remote, docker) = (made(&remote), made(&docker));
+    let (remote, docker) = (made(&remote), made(docker));
     assert!(docker.contains_key("runbook-portal/runbook-portal.oci.tar"), "{:?}", docker.keys());
     let differing: Vec<&String> =
         docker.keys().filter(|name| docker.get(*name) != remote.get(*name)).collect();

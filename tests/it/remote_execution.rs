@@ -113,7 +113,7 @@ fn an_artifact_is_made_without_a_container_engine_and_is_the_same() {
     // What nobody held the programs to is not said to be checked, and whose word it is, is beside the record.
     kiln.run(["show", "app"]).ends_with(exit::SUCCESS).prints(&[
         "confinement   not checked",
-        "limits of memory, processes and descriptors",
+        "a limit of memory; a limit of processes; a limit of descriptors",
         "taken on the word of others",
         "the step site",
     ]);
@@ -208,10 +208,10 @@ fn ctrl_c_ends_what_runs_elsewhere() {
     let signalled = Instant::now();
     run.signal(Signal::INT);
     let stopped = run.wait().ends_with(exit::INTERRUPTED).says(&["stopped before it was done"]);
-    assert!(signalled.elapsed() < Duration::from_secs(20), "it ends soon\n{stopped}");
+    assert!(signalled.elapsed() < Duration::from_secs(120), "it ends long before the step does\n{stopped}");
     // The server was told, and its worker ends the program long before its time.
     while running(&mark) > 0 {
-        assert!(signalled.elapsed() < Duration::from_secs(40), "the program goes on\n{stopped}");
+        assert!(signalled.elapsed() < Duration::from_secs(180), "the program goes on\n{stopped}");
         std::thread::sleep(Duration::from_millis(50));
     }
     assert!(sandbox.dist().is_empty(), "{:?}", sandbox.dist());

@@ -96,6 +96,9 @@ fn a_form_that_a_command_does_not_have_is_refused_with_those_that_it_has() {
         let refused = run(&sandbox, arguments).ends_with(exit::USAGE).says(&["has no form", has]);
         assert!(arguments.contains(&"json") || refused.stdout.is_empty(), "{refused}");
     }
+    run(&sandbox, &["pins", "--format", "xml"])
+        .ends_with(exit::USAGE)
+        .says(&["[possible values: human, json, markdown]"]);
 }
 
 #[test]
@@ -115,8 +118,49 @@ fn an_error_is_a_document_where_one_was_asked_for() {
     assert!(broken["problems"][0]["message"].as_str().unwrap().contains("surprise"), "{broken}");
     let annotated = sandbox.kiln().with_variable("GITHUB_ACTIONS", "true").run(["build", "app"]);
     let annotated = annotated.ends_with(exit::INPUT_INVALID);
-    let expected = format!("::error file=kiln.toml,line={lines},title=input invalid::");
+    let expected =
+        format!("::error file=kiln.toml,line={lines},title=input-invalid kiln%3A kiln.toml%3A surprise::");
     assert!(annotated.stderr.lines().any(|line| line.starts_with(&expected)), "{annotated}");
+}
+
+/// A key that no manifest has, and one that kiln.toml does not: the one ends an artifact's build, the other the run.
+#[test]
+fn an_error_is_shown_at_its_line_in_every_form() {
+    for file in ["manifests/app.toml", "kiln.toml"] {
+        let sandbox = denied();
+        sandbox.append(file, "surprise = 1\n");
+        let text = String::from_utf8(sandbox.read(file)).unwrap();
+        let line = text.lines().position(|line| line == "surprise = 1").unwrap() + 1;
+        let build = |format: &str| {
+            run(&sandbox, &["build", "app", "--format", format]).ends_with(exit::INPUT_INVALID).stdout
+        };
+        let log = build("sarif");
+        validate_sarif(&log);
+        let log: Value = serde_json::from_str(&log).unwrap();
+        let results = log["runs"][0]["results"].as_array().unwrap();
+        assert_eq!(results.len(), 1, "{log}");
+        let place = &results[0]["locations"][0]["physicalLocation"];
+        assert_eq!(place["artifactLocation"]["uri"], file);
+        assert_eq!(place["region"]["startLine"], line);
+        assert_eq!(results[0]["ruleId"], "input-invalid");
+        assert_eq!(log["runs"][0]["invocations"][0]["executionSuccessful"], false);
+
+        let suite = build("junit");
+        validate_junit(&suite);
+        let at = format!("{file}:{line}: ");
+        assert!(suite.contains("errors=\"1\"") && suite.contains(&at), "{suite}");
+        assert!(build("markdown").contains(&at));
+
+        let annotation = format!("::error file={file},line={line},title=input-invalid ");
+        let shown = |text: &str| text.lines().filter(|line| line.starts_with(&annotation)).count();
+        assert_eq!(shown(&build("github")), 1);
+        // A job of GitHub Actions is told once.
+        let kiln = sandbox.kiln().with_variable("GITHUB_ACTIONS", "true");
+        for format in ["human", "github"] {
+            let told = kiln.run(["build", "app", "--format", format]).ends_with(exit::INPUT_INVALID);
+            assert_eq!(shown(&format!("{}{}", told.stdout, told.stderr)), 1, "{told}");
+        }
+    }
 }
 
 #[test]
@@ -145,6 +189,18 @@ fn builds_have_pages_and_every_command_a_form_for_comments() {
         assert!(diff.contains(part), "{part}: {diff}");
     }
     assert_eq!(diff, page(&["diff", "app@1", "app@2", "--format", "html"]), "no clock is in it");
+    // What has no line is told at the manifest.
+    let words = ["diff", "app@1", "app@2", "--fail-on", "any", "--format", "github"];
+    let told = run(&sandbox, &words).ends_with(exit::DIFFERENCE_DENIED).stdout;
+    let at_manifest = |line: &str| line.contains(" file=manifests/app.toml,");
+    assert!(!told.is_empty() && told.lines().all(at_manifest), "{told}");
+    let advisory = serde_json::json!({"id": "GHSA-1", "modified": "2026-01-01T00:00:00Z", "affected": [{
+        "package": {"ecosystem": "PyPI", "name": "alpha"},
+        "ranges": [{"type": "ECOSYSTEM", "events": [{"introduced": "0"}]}],
+    }]});
+    sandbox.write("osv/a.json", advisory.to_string());
+    let told = page(&["audit", "app", "--osv", "osv", "--format", "github"]);
+    assert!(told.contains("GHSA-1") && told.lines().all(at_manifest), "{told}");
     let report = page(&["report", "app", "app@1"]);
     for part in ["<h1>2 builds</h1>", "app@2", "app → alpha", "not run"] {
         assert!(report.contains(part), "{part}: {report}");
@@ -187,6 +243,43 @@ fn builds_have_pages_and_every_command_a_form_for_comments() {
     validate_junit(&altered("junit"));
     assert!(altered("sarif").contains("\"ruleId\": \"verify-differs\""));
     assert!(altered("junit").contains("<failure type=\"verify-differs\""));
-    assert!(altered("github").starts_with("::error title=verify-differs "));
+    let told = altered("github");
+    let start = "::error file=dist/app,title=verify-differs published%3A dist/app::app.zip has digest ";
+    assert!(told.starts_with(start), "{told}");
+    // A file is called once, and is the place.
+    fs::remove_file(sandbox.path("dist/app/app.cdx.json")).unwrap();
+    let arguments = ["verify", "dist/app", "--format", "github"];
+    let told = run(&sandbox, &arguments).ends_with(exit::NOT_REPRODUCIBLE).stdout;
+    for line in [
+        "::error file=dist/app/app.zip,title=verify-differs dist/app/app.zip::not the file that dist/app/record.json describes",
+        "::error file=dist/app/app.cdx.json,title=verify-differs dist/app/app.cdx.json::missing, and dist/app/record.json has it\n",
+    ] {
+        assert!(told.contains(line), "{told}");
+    }
     assert!(altered("markdown").contains("| differs | dist/app |"));
+
+    // Beside a record that cannot be read, the others are looked at.
+    for (path, content) in sandbox.dist() {
+        if let Some(file) = path.strip_prefix("app/") {
+            sandbox.write(&format!("release/app/{file}"), content);
+        }
+    }
+    sandbox.write("release/bad/record.json", "{\n  \"x").write("release/bad/bad.zip", "x");
+    let verified = |arguments: &[&str]| run(&sandbox, arguments).ends_with(exit::INPUT_INVALID);
+    let told = verified(&["verify", "release", "--format", "github"]).stdout;
+    for line in [
+        "::error file=release/app/app.zip,title=verify-differs release/app/app.zip::",
+        "::error file=release/bad/record.json,line=2,title=input-invalid release/bad/record.json::release/bad/record.json: not a kiln record: ",
+    ] {
+        assert!(told.contains(line), "{told}");
+    }
+    let rows = verified(&["verify", "release", "--format", "json"]).json();
+    let unread: Vec<_> = rows.as_array().unwrap().iter().filter(|row| !row["unread"].is_null()).collect();
+    assert!(unread.len() == 1 && unread[0]["file"] == "release/bad/record.json", "{rows}");
+    assert_eq!(unread[0]["line"], 2);
+    for words in [["verify", "release/bad"], ["show", "release/bad/record.json"]] {
+        let alone = verified(&[words[0], words[1], "--format", "json"]).json();
+        let (file, line) = (&alone["error"]["file"], &alone["error"]["line"]);
+        assert!(file == "release/bad/record.json" && line == 2, "{alone}");
+    }
 }

@@ -53,7 +53,7 @@ fn same_bytes_everywhere() {
     kiln.run(["build", "--all", "--jobs", "1"]).ends_with(exit::SUCCESS);
     assert_eq!(fs::metadata(other.path("dist/index.json")).unwrap().uid(), user, "who built it");
     assert_same(
-        &listing(&one),
+        &listing(one),
         &listing(&other),
         "another user, path, umask, zone, locale, job count, empty store",
     );
@@ -61,7 +61,7 @@ fn same_bytes_everywhere() {
     // Once more where the store is warm and everything is there already.
     kiln.run(["build", "--jobs", "4", "--force", "dashboard", "waf-reputation-list"])
         .ends_with(exit::SUCCESS);
-    assert_same(&listing(&one), &listing(&other), "a warm store");
+    assert_same(&listing(one), &listing(&other), "a warm store");
 }
 
 #[test]

@@ -1,6 +1,7 @@
 //! The page of runbooks: every command of it is run, in the situation that it is for.
 
-use crate::harness::{LocalIndex, Outcome, Sandbox, WheelFile, repository, wheel};
+use crate::harness::page::{commands, text, words};
+use crate::harness::{LocalIndex, Outcome, Sandbox, WheelFile, wheel};
 use crate::lock_artifact::tools;
 use kiln_record::exit;
 use std::collections::BTreeMap;
@@ -21,23 +22,9 @@ fn parcels(version: &str, bytes: usize) -> WheelFile {
 
 /// The commands of each section of the page, by its heading.
 fn sections() -> BTreeMap<String, Vec<Vec<String>>> {
-    let page = fs_err::read_to_string(repository().join("docs/runbooks.md")).unwrap();
-    let section = |text: &str| {
-        let blocks = text.split("```sh\n").skip(1).filter_map(|rest| rest.split("```").next());
-        blocks.flat_map(str::lines).map(words).collect()
-    };
+    let page = text("docs/runbooks.md");
+    let section = |text: &str| commands(text).iter().map(|line| words(line)).collect();
     page.split("\n## ").skip(1).map(|text| (text.lines().next().unwrap().to_owned(), section(text))).collect()
-}
-
-/// The arguments of `kiln` in a line for a shell.
-fn words(line: &str) -> Vec<String> {
-    let quoted = line.split(['"', '\'']).enumerate().flat_map(|(index, part)| match index % 2 {
-        0 => part.split_whitespace().map(str::to_owned).collect::<Vec<_>>(),
-        _ => vec![part.to_owned()],
-    });
-    let words: Vec<String> = quoted.collect();
-    assert_eq!(words[0], "kiln", "{line}");
-    words[1..].to_vec()
 }
 
 #[test]
@@ -82,7 +69,7 @@ fn every_runbook_does_what_it_says() {
 
     let [_, restore, verify, diff]: [Outcome; 4] = take("Roll back").try_into().unwrap();
     restore.prints(&["orders@1"]);
-    verify.prints(&["orders.zip"]);
+    verify.prints(&["same restored/orders@1: 5 files, each as its record says; build 1 of the ledger"]);
     diff.prints(&["parcels"]);
     assert_eq!(sandbox.read("restored/orders@1/orders.zip"), first);
 

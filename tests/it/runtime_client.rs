@@ -3,9 +3,9 @@
 //!
 //! `tests/runtime_client` holds the handlers and the program that compares; the client is locked in `tests/conformance`.
 
-use crate::harness::{Sandbox, block_on, engine, locked, repository};
+use crate::harness::{Sandbox, limits, locked, ran_in_engine, repository};
 use crate::pip_oracle::kilns;
-use kiln_engine::{GuestPath, InputTree, Limits, RunSpec, Surroundings};
+use kiln_engine::{GuestPath, InputTree, Limits, RunSpec};
 use kiln_pack::TarWriter;
 use kiln_python::{RUNTIME_API, function_script};
 use kiln_record::{InputRole, Mode, TreePath, exit};
@@ -79,35 +79,26 @@ fn handlers_do_the_same_under_kilns_loop_as_under_the_client_of_lambdas_runtimes
         "/check/compare.py",
         &request.to_string(),
     ];
+    let image = format!("localhost/kiln/python-3.13:{}", &base.hex()[..12]);
+    let limits = Limits {
+        memory_bytes: 1 << 30,
+        pids: 256,
+        output_bytes: 16 << 20,
+        deadline: Duration::from_secs(900),
+        ..limits()
+    };
     let spec = RunSpec {
-        name: "runtime client".to_owned(),
-        image: format!("localhost/kiln/python-3.13:{}", &base.hex()[..12]),
-        argv: argv.map(str::to_owned).to_vec(),
-        env: BTreeMap::new(),
         working_dir: "/var/task".to_owned(),
-        user: "65534:65534".to_owned(),
-        supervised: false,
         inputs: vec![
             tree("/check", &check),
             tree("/client", &client.into_iter().map(|(path, file)| (path, file.content)).collect()),
             tree("/var/task", &handlers()),
         ],
-        outputs: Vec::new(),
         scratch: vec![GuestPath::new("/tmp").unwrap()],
         shared_memory: false,
-        limits: Limits {
-            memory_bytes: 1 << 30,
-            scratch_bytes: None,
-            descriptors: None,
-            pids: 256,
-            cpus: None,
-            output_bytes: 16 << 20,
-            output_files: 1000,
-            deadline: Duration::from_secs(900),
-        },
-        surroundings: Surroundings::default(),
+        ..RunSpec::new("runtime client", image, argv, limits)
     };
-    let outcome = block_on(async { engine("runtime-client").await.run(spec, |_| {}).await }).unwrap();
+    let outcome = ran_in_engine("runtime-client", spec);
     assert_eq!(outcome.exit_code, 0, "{}", String::from_utf8_lossy(&outcome.stderr));
     let told: Value = serde_json::from_slice(&outcome.stdout).unwrap();
     let differences: Vec<&str> =

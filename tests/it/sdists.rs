@@ -1,6 +1,8 @@
 //! Source distributions: built only where the manifest says so, twice, without a network, and to one wheel.
 
-use crate::harness::{LocalIndex, Outcome, Sandbox, WheelFile, gzip, sdist, self_building, wheel};
+use crate::harness::{
+    LocalIndex, Outcome, Sandbox, WheelFile, gzip, sdist, self_building, wheel, with_packages,
+};
 use kiln_engine::contract::tar_of;
 use kiln_record::{Code, InputRole, Level, Record, exit};
 
@@ -315,12 +317,8 @@ fn a_build_section_that_makes_no_sense_is_a_problem_of_the_manifest() {
 
 /// A base with a compiler: the repository's own and the packages that it takes to build extension modules.
 fn write_compiler_base(sandbox: &Sandbox) {
-    let definition = String::from_utf8(sandbox.read("images/python-3.13.toml")).unwrap();
-    let packages =
-        "packages = [\n    \"binutils\",\n    \"gcc\",\n    \"libc6-dev\",\n    \"libpython3.13-dev\",\n";
-    let definition = definition.replace("packages = [\n", packages);
-    assert!(definition.contains("gcc"), "{definition}");
-    sandbox.write("images/python-3.13-build.toml", definition);
+    let packages = ["binutils", "gcc", "libc6-dev", "libpython3.13-dev"];
+    sandbox.write("images/python-3.13-build.toml", with_packages("python-3.13", &packages));
     sandbox.kiln().run(["lock", "--base", "python-3.13-build"]).ends_with(exit::SUCCESS);
 }
 

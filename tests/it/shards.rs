@@ -44,6 +44,14 @@ fn parts_that_are_gathered_are_what_one_machine_builds() {
     assert_eq!(built(&parts[0]), [false, false, true, true]);
     assert_eq!(built(&parts[1]), [true, true, false, false]);
 
+    // A part that has no artifact publishes an index that names none.
+    let empty = whole.copy();
+    std::fs::remove_dir_all(empty.path("dist")).unwrap();
+    empty.kiln().run(["build", "--all", "--shard", "1/64"]).ends_with(exit::SUCCESS);
+    assert_eq!(empty.dist().len(), 1);
+    let index: serde_json::Value = serde_json::from_slice(&empty.read("dist/index.json")).unwrap();
+    assert_eq!(index["artifacts"], serde_json::json!({}));
+
     // What was signed of a part is about a ledger that is not the whole one's.
     parts[0].write("dist/ledger.checkpoint", "signed").write("dist/orders/orders.tlog-proof", "signed");
     let gathered = workspace();
@@ -53,7 +61,8 @@ fn parts_that_are_gathered_are_what_one_machine_builds() {
     partial
         .prints(&["published orders", "missing   app", "missing   mail"])
         .says(&["2 of the workspace were built by none of these"]);
-    let all = gathered.kiln().run(["gather", &folders[0], &folders[1]]).ends_with(exit::SUCCESS);
+    let empty = empty.path("dist").display().to_string();
+    let all = gathered.kiln().run(["gather", &folders[0], &empty, &folders[1]]).ends_with(exit::SUCCESS);
     all.prints(&[
         "published app",
         "published mail",

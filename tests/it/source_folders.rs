@@ -10,7 +10,7 @@ use std::process::Command;
 const CODE: &str = "def handler(event, context):\n    return 1\n";
 
 /// What people and tools leave in a folder, and the rule that leaves it out.
-const DEBRIS: [(&str, &str); 10] = [
+const DEBRIS: [(&str, &str); 14] = [
     (".venv/pyvenv.cfg", "source-virtual-environment"),
     (".venv/lib/python3.13/site-packages/requests/__init__.py", "source-virtual-environment"),
     (".pytest_cache/v/x", "source-tool-cache"),
@@ -21,6 +21,10 @@ const DEBRIS: [(&str, &str); 10] = [
     ("._app.py", "source-editor-debris"),
     ("app.py.orig", "source-editor-debris"),
     (".env", "source-local-settings"),
+    (".env.prod", "source-local-settings"),
+    ("id_rsa", "source-local-settings"),
+    (".ssh/config", "source-local-settings"),
+    (".aws/credentials", "source-local-settings"),
 ];
 
 fn git(folder: &Path, arguments: &[&str]) {
@@ -302,6 +306,35 @@ fn a_custom_runtime_has_a_program_to_start() {
     fs::remove_file(&bootstrap).unwrap();
     fs::write(&bootstrap, "#!/bin/sh\n").unwrap();
     fs::set_permissions(&bootstrap, std::fs::Permissions::from_mode(0o755)).unwrap();
+    sandbox.kiln().run(["build", "app"]).ends_with(exit::SUCCESS);
+}
+
+#[test]
+fn secrets_of_a_machine_are_left_out_and_a_private_key_is_denied() {
+    let sandbox = Sandbox::new();
+    sandbox
+        .function("app", "3.13", CODE, "")
+        .write("manifests/app/src/.env.example", "DB_PASSWORD=\n")
+        .write("manifests/app/src/.env.prod", "DB_PASSWORD=correct-horse\n")
+        .write("manifests/app/src/id_ed25519", "x\n")
+        .write("manifests/app/src/id_ed25519.pub", "ssh-ed25519 AAAA\n");
+    sandbox.kiln().run(["build", "app"]).ends_with(exit::SUCCESS).does_not_say("credential-leak");
+    let built = record(&sandbox);
+    assert_eq!(files(&built), [".env.example", "app.py", "id_ed25519.pub"]);
+    let told: Vec<&str> = built.transformations[0].not_taken.iter().map(String::as_str).collect();
+    assert_eq!(built.transformations[0].rule, "source-local-settings");
+    assert_eq!(told, ["manifests/app/src/.env.prod", "manifests/app/src/id_ed25519"]);
+
+    let key = "-----BEGIN PRIVATE KEY-----\nMIIEpAIBAAKCAQEAx3Jk5Vt0Zq8Wm2Ls7Yd4\n";
+    sandbox.write("manifests/app/src/server.pem", key);
+    let denied = sandbox.kiln().run(["build", "app", "--format", "json"]).ends_with(exit::FINDINGS_DENIED);
+    let document = denied.says(&["deny[credential-leak] app: server.pem line 1 holds a private key"]).json();
+    let place = &document["artifacts"][0]["findings"][0]["place"];
+    assert_eq!(*place, serde_json::json!({"file": "manifests/app/src/server.pem", "line": 1}));
+    sandbox.append(
+        "manifests/app.toml",
+        "\n[[policy.exception]]\ncode = \"credential-leak\"\nsubject = \"server.pem\"\nreason = \"a key of its tests\"\nuntil = \"2099-12-31\"\n",
+    );
     sandbox.kiln().run(["build", "app"]).ends_with(exit::SUCCESS);
 }
 

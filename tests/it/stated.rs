@@ -35,8 +35,8 @@ fn needs(bill: &Value, reference: &str) -> BTreeSet<String> {
 
 #[test]
 fn a_text_of_another_licence_and_crates_that_no_list_names_are_told() {
-    let paths = "const char *paths[] = {\"/registry/src/index-0/itoa-1.0.9/src/lib.rs\",\n\
-                 \"/registry/src/index-0/serde-1.0.2/src/lib.rs\", \"/rust/deps/gimli-0.31.1/src/lib.rs\"};\n";
+    let paths = "const char *paths[] = {\"/registry/src/any.crates.io-0/itoa-1.0.9/src/lib.rs\",\n\
+                 \"/registry/src/any.crates.io-0/serde-1.0.2/src/lib.rs\", \"/rust/deps/gimli-0.31.1/src/lib.rs\"};\n";
     let object = shared_object_linked_to("libc.so.6", &format!("{paths}{}", extension("(void)0")));
     let bill = json!({
         "bomFormat": "CycloneDX", "specVersion": "1.6",

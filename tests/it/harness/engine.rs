@@ -1,8 +1,9 @@
 //! The engine that the binary under test uses, for tests that look at it from outside.
 
-use kiln_engine::{Engine, EngineError, EngineSettings, Session};
+use kiln_engine::{Engine, EngineError, EngineSettings, Limits, RunOutcome, RunSpec, Session};
 use std::future::Future;
 use std::path::PathBuf;
+use std::time::Duration;
 
 /// Connects as a session of this process. Such sessions are on a host of their own: no kiln takes their containers for
 /// leftovers.
@@ -48,4 +49,30 @@ fn variable(name: &str) -> Option<String> {
 /// Runs a future to its end.
 pub(crate) fn block_on<T>(future: impl Future<Output = T>) -> T {
     tokio::runtime::Runtime::new().unwrap().block_on(future)
+}
+
+/// What a short program may use. One that needs more states what.
+pub(crate) fn limits() -> Limits {
+    Limits {
+        memory_bytes: 256 << 20,
+        scratch_bytes: None,
+        descriptors: None,
+        pids: 64,
+        cpus: None,
+        output_bytes: 1 << 20,
+        output_files: 1000,
+        deadline: Duration::from_secs(60),
+    }
+}
+
+/// What a program comes to in a session of its own, of which no container is left.
+#[track_caller]
+pub(crate) fn ran_in_engine(session: &str, spec: RunSpec) -> RunOutcome {
+    block_on(async {
+        let engine = engine(session).await;
+        let outcome = engine.run(spec, |_| {}).await;
+        engine.shutdown().await;
+        outcome
+    })
+    .unwrap()
 }

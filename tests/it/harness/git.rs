@@ -7,6 +7,12 @@ impl Sandbox {
     /// Runs git in the workspace, with nothing of the machine's settings, and gives what it prints.
     #[track_caller]
     pub(crate) fn git(&self, arguments: &[&str]) -> String {
+        self.git_at(None, arguments)
+    }
+
+    /// The same, at another time than now.
+    #[track_caller]
+    fn git_at(&self, time: Option<&str>, arguments: &[&str]) -> String {
         let output = Command::new("git")
             .args([
                 "-c",
@@ -19,6 +25,7 @@ impl Sandbox {
             .args(arguments)
             .env("GIT_CONFIG_GLOBAL", "/dev/null")
             .env("GIT_CONFIG_SYSTEM", "/dev/null")
+            .envs(time.map(|time| ("GIT_COMMITTER_DATE", time)))
             .current_dir(self.root())
             .output()
             .unwrap();
@@ -29,12 +36,18 @@ impl Sandbox {
     /// Commits all that is in the workspace, but for what kiln writes, and gives the commit.
     #[track_caller]
     pub(crate) fn commit(&self, message: &str) -> String {
+        self.commit_at(None, message)
+    }
+
+    /// The same, at another time than now.
+    #[track_caller]
+    pub(crate) fn commit_at(&self, time: Option<&str>, message: &str) -> String {
         if !self.path(".git").exists() {
             self.git(&["init", "--quiet"]);
             self.write(".git/info/exclude", "/.kiln/\n/dist/\n/restored/\n");
         }
         self.git(&["add", "--all"]);
-        self.git(&["commit", "--quiet", "--allow-empty", "--message", message]);
+        self.git_at(time, &["commit", "--quiet", "--allow-empty", "--message", message]);
         self.git(&["rev-parse", "HEAD"])
     }
 }

@@ -1,12 +1,15 @@
 //! The binary under test, in an environment of its own.
 
-use super::{LocalMirror, Running, schemas};
-use kiln_record::Exit;
+use super::kept::keep;
+use super::sandbox::copy_folder;
+use super::{LocalMirror, Running, Sandbox, schemas};
+use kiln_record::{Exit, exit};
 use std::collections::BTreeMap;
 use std::ffi::OsStr;
-use std::os::unix::process::CommandExt as _;
+use std::os::unix::process::{CommandExt as _, ExitStatusExt as _};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
+use std::sync::OnceLock;
 
 /// Settings of the machine that a test must not lose: how to reach registries and the engine.
 const PASSED_ON: [&str; 4] = ["PATH", "SSL_CERT_FILE", "SSL_CERT_DIR", "KILN_DEBIAN_MIRROR"];
@@ -54,6 +57,23 @@ impl Kiln {
     pub(crate) fn with_store(mut self, store: &Path) -> Self {
         self.store = store.to_owned();
         self.with_variable("KILN_DEBIAN_MIRROR", &LocalMirror::of_all_tests().url())
+    }
+
+    /// Uses another store, which has the base of Python 3.13 and nothing that was made on it.
+    pub(crate) fn with_store_of_base(self, store: &Path) -> Self {
+        static PREPARED: OnceLock<PathBuf> = OnceLock::new();
+        let prepared = PREPARED.get_or_init(|| {
+            let folder = tempfile::tempdir().unwrap().keep();
+            keep(&folder);
+            let sandbox = Sandbox::new();
+            sandbox.function("app", "3.13", "def handler(event, context):\n    return None\n", "");
+            sandbox.kiln().with_store(&folder).run(["build", "app"]).ends_with(exit::SUCCESS);
+            // What was unpacked belongs to one place, and is unpacked again.
+            fs_err::remove_dir_all(folder.join("unpacked")).unwrap();
+            folder
+        });
+        copy_folder(prepared, store);
+        self.with_store(store)
     }
 
     /// Sets an environment variable.
@@ -169,6 +189,8 @@ fn cargo_home() -> PathBuf {
 pub(crate) struct Outcome {
     line: String,
     pub(crate) code: Option<i32>,
+    /// The signal that ended it, if one did.
+    signal: Option<i32>,
     pub(crate) stdout: String,
     pub(crate) stderr: String,
 }
@@ -178,6 +200,7 @@ impl Outcome {
         Self {
             line,
             code: output.status.code(),
+            signal: output.status.signal(),
             stdout: String::from_utf8_lossy(&output.stdout).into_owned(),
             stderr: String::from_utf8_lossy(&output.stderr).into_owned(),
         }
@@ -247,10 +270,10 @@ impl Outcome {
 
 impl std::fmt::Display for Outcome {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(
-            f,
-            "{}\ncode: {:?}\n--- stdout\n{}\n--- stderr\n{}",
-            self.line, self.code, self.stdout, self.stderr
-        )
+        write!(f, "{}\ncode: {:?}", self.line, self.code)?;
+        if let Some(signal) = self.signal {
+            write!(f, ", ended by signal {signal}")?;
+        }
+        write!(f, "\n--- stdout\n{}\n--- stderr\n{}", self.stdout, self.stderr)
     }
 }

@@ -1,5 +1,5 @@
-//! A second engine on this machine: a `dockerd` with its own folders, its own containerd and the storage
-//! driver asked for.
+//! A second engine on this machine: Docker or Podman with folders of its own, the machine's or one of a release of Debian,
+//! started by root or by a user who is nobody special.
 
 use super::engine::engine_at;
 use super::{block_on, machines_mirror, needs};
@@ -9,21 +9,36 @@ use rustix::process::{Pid, Signal, kill_process};
 use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::os::fd::AsFd as _;
+use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command};
 use std::time::{Duration, Instant};
+use tempfile::TempDir;
 
 /// Longer than it takes to start or to end on a slow machine.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// The release of Debian whose engine is the newer one: Docker 26.
-const NEWER: &str = "trixie";
+/// The release of Debian with Docker 20.10 and Podman 4.3.
+pub(crate) const OLDER: &str = "bookworm";
+/// The one with Docker 26.1 and Podman 5.4.
+pub(crate) const NEWER: &str = "trixie";
+/// The one that has the newest of both, whatever these are.
+pub(crate) const NEWEST: &str = "sid";
 
-/// Makes another root the only one, and starts a program in it. A daemon that is only in a changed root starts what is
-/// executed in a container in the first.
+/// What an engine is made of, beside what a package needs in any case.
+const PACKAGES: &str = "docker.io,podman,netavark,catatonit,runc,uidmap,rootlesskit,slirp4netns,ca-certificates,iptables,iproute2,util-linux";
+/// The user of engines without root, whose identifiers begin at the second number.
+const USER: u32 = 1000;
+const IDENTIFIERS: &str = "kiln:100000:65536\n";
+
+/// What comes before a program that is started in namespaces of its own.
+const HERE: &str = "ip link set lo up && exec \"$@\"";
+/// Makes another root the only one, with a device for networks of users, and starts a program in it. A daemon that is only in a
+/// changed root starts what is executed in a container in the first.
 const IN_ROOT: &str = "set -e; root=$1; folder=$2; shift 2; ip link set lo up; mount --make-rprivate /; mount --bind \
     \"$root\" \"$root\"; for part in proc sys dev; do mount --rbind /$part \"$root/$part\"; done; for part in run tmp; do \
-    mount -t tmpfs tmpfs \"$root/$part\"; done; mkdir -p \"$root/run/old\" \"$root$folder\"; mount --bind \"$folder\" \
+    mount -t tmpfs tmpfs \"$root/$part\"; done; mount -t tmpfs tmpfs \"$root/dev/net\"; mknod -m 666 \
+    \"$root/dev/net/tun\" c 10 200; mkdir -p \"$root/run/old\" \"$root$folder\"; mount --bind \"$folder\" \
     \"$root$folder\"; cd \"$root\"; pivot_root . run/old; umount -l /run/old; exec \"$@\"";
 
 /// The engine. It ends when it is dropped, or with the thread that started it; its images are gone then.
@@ -33,105 +48,91 @@ const IN_ROOT: &str = "set -e; root=$1; folder=$2; shift 2; ip link set lo up; m
 #[derive(Debug)]
 pub(crate) struct OtherEngine {
     daemon: Child,
-    folder: tempfile::TempDir,
+    folder: TempDir,
+    rootless: bool,
 }
 
 impl OtherEngine {
-    /// Starts one with a storage driver such as `vfs` or `overlay2`, or says why this machine does not let
-    /// it: it takes root, `dockerd`, `ip` and a kernel with the driver.
-    pub(crate) fn start(storage_driver: &str) -> Result<Self, String> {
-        if !rustix::process::geteuid().is_root() {
-            return Err("only root can start one".to_owned());
-        }
-        let folder = tempfile::Builder::new().prefix("engine").tempdir().unwrap();
-        // Otherwise it would read the settings of the engine that is there already.
-        fs::write(folder.path().join("daemon.json"), "{}").unwrap();
-        let log = fs::File::create(folder.path().join("log")).unwrap().into_file();
-        let below = |name: &str| folder.path().join(name).display().to_string();
-        let daemon = Command::new("setpriv")
-            .args(["--pdeathsig", "TERM", "unshare", "--net", "--mount"])
-            .args([
-                "sh",
-                "-c",
-                "ip link set lo up && exec \"$@\"",
-                "sh",
-                "dockerd",
-                "--bridge=none",
-                "--iptables=false",
-            ])
-            .args(["--config-file", &below("daemon.json"), "--storage-driver", storage_driver])
-            .args(["--data-root", &below("data"), "--exec-root", &below("exec"), "--pidfile", &below("pid")])
-            .args(["--host", &format!("unix://{}", below("socket"))])
-            .stdout(log.try_clone().unwrap())
-            .stderr(log)
-            .spawn()
-            .map_err(|error| format!("setpriv: {error}"))?;
-        let mut engine = Self { daemon, folder };
-        engine.wait_until_it_answers()?;
-        assert_eq!(engine.info().storage_driver, storage_driver);
+    /// Starts the machine's Docker once more, with a storage driver such as `vfs` or `overlay2`, or says why this machine
+    /// does not let it: it takes root, `dockerd`, `ip` and a kernel with the driver.
+    pub(crate) fn start(storage: &str) -> Result<Self, String> {
+        let folder = folder()?;
+        let program = dockerd(folder.path(), storage);
+        let engine = Self::spawn(folder, None, false, &program)?;
+        assert_eq!(engine.info().storage_driver, storage);
         Ok(engine)
     }
 
-    /// Starts a newer one, of Debian's next release, which is kept beside the tests. Its storage is a driver, or `containerd`
-    /// for the image store of that name.
-    pub(crate) fn start_newer(storage: &str) -> Result<Self, String> {
-        if !rustix::process::geteuid().is_root() {
-            return Err("only root can start one".to_owned());
-        }
-        let root = newer_root()?;
-        let folder = tempfile::Builder::new().prefix("engine").tempdir_in("/tmp").unwrap();
-        let below = |name: &str| folder.path().join(name).display().to_string();
-        let settings = match storage {
-            "containerd" => "{\"features\": {\"containerd-snapshotter\": true}}".to_owned(),
-            driver => format!("{{\"storage-driver\": \"{driver}\"}}"),
-        };
-        fs::write(folder.path().join("daemon.json"), settings).unwrap();
-        let log = fs::File::create(folder.path().join("log")).unwrap().into_file();
-        let daemon = Command::new("setpriv")
-            .args(["--pdeathsig", "TERM", "unshare", "--net", "--mount", "sh", "-c", IN_ROOT, "sh"])
-            .arg(&root)
-            .arg(folder.path())
-            .args(["dockerd", "--bridge=none", "--iptables=false", "--ip6tables=false"])
-            .args(["--config-file", &below("daemon.json")])
-            .args(["--data-root", &below("data"), "--exec-root", &below("exec"), "--pidfile", &below("pid")])
-            .args(["--host", &format!("unix://{}", below("socket"))])
-            .stdout(log.try_clone().unwrap())
-            .stderr(log)
-            .spawn()
-            .map_err(|error| format!("setpriv: {error}"))?;
-        let mut engine = Self { daemon, folder };
-        engine.wait_until_it_answers()?;
-        assert!(!engine.info().version.starts_with("20."), "{:?}", engine.info());
+    /// Starts the Docker of a release of Debian. Its storage is a driver, or `containerd` for the image store of that name.
+    pub(crate) fn start_docker(release: &str, storage: &str) -> Result<Self, String> {
+        let folder = folder()?;
+        let program = dockerd(folder.path(), storage);
+        let engine = Self::spawn(folder, Some(release), false, &program)?;
         assert_eq!(engine.info().containerd_store, storage == "containerd");
         Ok(engine)
     }
 
-    /// Starts a service of Podman, which no other knows of.
-    pub(crate) fn start_podman() -> Result<Self, String> {
-        if !rustix::process::geteuid().is_root() {
-            return Err("only root can start one".to_owned());
+    /// The same without root. Without a network of its own, Docker 26 to 28 fails when it is asked for its version.
+    pub(crate) fn start_rootless_docker(release: &str) -> Result<Self, String> {
+        let folder = folder()?;
+        let state = folder.path().join("rootlesskit").display().to_string();
+        let kit =
+            ["rootlesskit", "--state-dir", &state, "--net=slirp4netns", "--copy-up=/etc", "--copy-up=/run"];
+        let mut program: Vec<String> = kit.map(str::to_owned).to_vec();
+        program.extend(dockerd(folder.path(), "vfs"));
+        program.push("--rootless".to_owned());
+        Self::spawn(folder, Some(release), true, &program)
+    }
+
+    /// Starts a service of the Podman of a release of Debian, which no other knows of.
+    pub(crate) fn start_podman(release: &str) -> Result<Self, String> {
+        let folder = folder()?;
+        let program = podman(folder.path());
+        Self::spawn(folder, Some(release), false, &program)
+    }
+
+    /// The same without root.
+    pub(crate) fn start_rootless_podman(release: &str) -> Result<Self, String> {
+        let folder = folder()?;
+        let program = podman(folder.path());
+        Self::spawn(folder, Some(release), true, &program)
+    }
+
+    /// Starts a program in namespaces of its own, and waits until it answers at the socket of the folder.
+    fn spawn(
+        folder: TempDir,
+        release: Option<&str>,
+        rootless: bool,
+        program: &[String],
+    ) -> Result<Self, String> {
+        let below = |name: &str| folder.path().join(name);
+        let log = fs::File::create(below("log")).unwrap().into_file();
+        let mut command = Command::new("setpriv");
+        command.args(["--pdeathsig", "TERM", "unshare", "--net", "--mount", "sh", "-c"]);
+        match release {
+            None => command.args([HERE, "sh"]),
+            Some(release) => command.args([IN_ROOT, "sh"]).arg(root_of(release)?).arg(folder.path()),
+        };
+        if rootless {
+            for name in ["home", "runtime"] {
+                fs::create_dir(below(name)).unwrap();
+            }
+            let id = format!("{USER}");
+            super::runs("chown", &["-R", &format!("{id}:{id}"), &folder.path().display().to_string()]);
+            command
+                .args(["setpriv", "--pdeathsig", "TERM", "--init-groups", "--inh-caps=-all"])
+                .args(["--reuid", &id, "--regid", &id])
+                .env("HOME", below("home"))
+                .env("XDG_RUNTIME_DIR", below("runtime"));
         }
-        needs(&[("podman", "podman"), ("catatonit", "catatonit"), ("runc", "runc")]);
-        let folder = tempfile::Builder::new().prefix("engine").tempdir_in("/tmp").unwrap();
-        let below = |name: &str| folder.path().join(name).display().to_string();
-        let settings = format!(
-            "[engine]\ncgroup_manager = \"cgroupfs\"\nexit_command_delay = 1\nevents_logger = \
-             \"file\"\ninit_path = \"/usr/bin/catatonit\"\nlock_type = \"file\"\nruntime = \"runc\"\ntmp_dir = \"{}\"\n",
-            below("tmp")
-        );
-        fs::write(folder.path().join("containers.conf"), settings).unwrap();
-        let log = fs::File::create(folder.path().join("log")).unwrap().into_file();
-        let daemon = Command::new("setpriv")
-            .args(["--pdeathsig", "TERM", "unshare", "--net", "--mount"])
-            .args(["sh", "-c", "ip link set lo up && exec \"$@\"", "sh", "podman"])
-            .args(["--root", &below("root"), "--runroot", &below("runroot"), "--storage-driver", "vfs"])
-            .args(["system", "service", "--time", "0", &format!("unix://{}", below("socket"))])
+        let daemon = command
+            .args(program)
             .env("CONTAINERS_CONF", below("containers.conf"))
             .stdout(log.try_clone().unwrap())
             .stderr(log)
             .spawn()
             .map_err(|error| format!("setpriv: {error}"))?;
-        let mut engine = Self { daemon, folder };
+        let mut engine = Self { daemon, folder, rootless };
         engine.wait_until_it_answers()?;
         Ok(engine)
     }
@@ -166,6 +167,11 @@ impl OtherEngine {
     /// What `DOCKER_HOST` is for it.
     pub(crate) fn host(&self) -> String {
         format!("unix://{}", self.folder.path().join("socket").display())
+    }
+
+    /// Whether its user is not root.
+    pub(crate) fn is_rootless(&self) -> bool {
+        self.rootless
     }
 
     /// A new folder that the engine sees at the same path.
@@ -212,13 +218,53 @@ impl OtherEngine {
     }
 }
 
-/// The root file system of the newer engine, made once from the machine's mirror.
-fn newer_root() -> Result<PathBuf, String> {
-    let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("newer-engine");
+/// An engine's own folder, in which everything of it is.
+fn folder() -> Result<TempDir, String> {
+    if !rustix::process::geteuid().is_root() {
+        return Err("only root can start one".to_owned());
+    }
+    Ok(tempfile::Builder::new().prefix("engine").tempdir_in("/tmp").unwrap())
+}
+
+/// The command of a Docker that has a folder.
+fn dockerd(folder: &Path, storage: &str) -> Vec<String> {
+    let below = |name: &str| folder.join(name).display().to_string();
+    let settings = match storage {
+        "containerd" => "{\"features\": {\"containerd-snapshotter\": true}}".to_owned(),
+        driver => format!("{{\"storage-driver\": \"{driver}\"}}"),
+    };
+    // Without one it would read the settings of an engine that is there already.
+    fs::write(below("daemon.json"), settings).unwrap();
+    let mut command =
+        ["dockerd", "--bridge=none", "--iptables=false", "--ip6tables=false"].map(str::to_owned).to_vec();
+    let places =
+        [("config-file", "daemon.json"), ("data-root", "data"), ("exec-root", "exec"), ("pidfile", "pid")];
+    command.extend(places.map(|(option, name)| format!("--{option}={}", below(name))));
+    command.push(format!("--host=unix://{}", below("socket")));
+    command
+}
+
+/// The command of a Podman that has a folder.
+fn podman(folder: &Path) -> Vec<String> {
+    let below = |name: &str| folder.join(name).display().to_string();
+    let settings = "[engine]\ncgroup_manager = \"cgroupfs\"\nexit_command_delay = 1\nevents_logger = \
+         \"file\"\ninit_path = \"/usr/bin/catatonit\"\nlock_type = \"file\"\nruntime = \"runc\"\n";
+    fs::write(below("containers.conf"), format!("{settings}tmp_dir = \"{}\"\n", below("tmp"))).unwrap();
+    let socket = format!("unix://{}", below("socket"));
+    ["podman", "--root", &below("root"), "--runroot", &below("runroot"), "--storage-driver", "vfs"]
+        .into_iter()
+        .chain(["system", "service", "--time", "0", &socket])
+        .map(str::to_owned)
+        .collect()
+}
+
+/// The root file system of the engines of a release, made once from the machine's mirror.
+fn root_of(release: &str) -> Result<PathBuf, String> {
+    let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("other-engines");
     fs::create_dir_all(&folder).unwrap();
-    let making = fs::File::create(folder.join("making")).unwrap().into_file();
+    let making = fs::File::create(folder.join(format!("{release}.making"))).unwrap().into_file();
     making.lock().unwrap();
-    let (root, made) = (folder.join(NEWER), folder.join("made"));
+    let (root, made) = (folder.join(release), folder.join(format!("{release}.made")));
     if made.exists() {
         return Ok(root);
     }
@@ -227,7 +273,7 @@ fn newer_root() -> Result<PathBuf, String> {
         fs::remove_dir_all(&root).unwrap();
     }
     let output = Command::new("debootstrap")
-        .args(["--variant=minbase", "--include=docker.io,ca-certificates,iptables,iproute2", NEWER])
+        .args(["--variant=minbase", &format!("--include={PACKAGES}"), release])
         .arg(&root)
         .arg(machines_mirror())
         .output()
@@ -235,6 +281,11 @@ fn newer_root() -> Result<PathBuf, String> {
     if !output.status.success() {
         let said = String::from_utf8_lossy(&output.stdout).into_owned();
         return Err(format!("debootstrap: {}", said.trim_end().lines().last().unwrap_or("it said nothing")));
+    }
+    let user = ["chroot", &root.display().to_string(), "useradd", "--uid", &USER.to_string(), "kiln"];
+    super::runs(user[0], &user[1..]);
+    for file in ["etc/subuid", "etc/subgid"] {
+        fs::write(root.join(file), IDENTIFIERS).unwrap();
     }
     fs::write(made, "").unwrap();
     Ok(root)
@@ -249,8 +300,37 @@ fn pass_on(mut from: TcpStream, mut to: TcpStream) {
     });
 }
 
+/// A network that processes are in. While this is held, no other gets its number.
+struct Network(fs::File);
+
+impl Network {
+    /// The one that a process is in, if it is still there.
+    fn of(process: &Path) -> Option<Self> {
+        fs::File::open(process.join("ns/net")).ok().map(Self)
+    }
+
+    /// The number that the kernel knows it by.
+    fn number(&self) -> u64 {
+        self.0.metadata().unwrap().ino()
+    }
+}
+
+/// Ends what is left in a network: Podman without root leaves the process that holds its namespaces, and its service beside.
+fn clear(network: &Network) {
+    for process in fs::read_dir("/proc").unwrap() {
+        let process = process.unwrap().path();
+        let number = process.file_name().and_then(|name| name.to_str()?.parse().ok()).and_then(Pid::from_raw);
+        if let Some(number) = number
+            && Network::of(&process).is_some_and(|other| other.number() == network.number())
+        {
+            let _ = kill_process(number, Signal::KILL);
+        }
+    }
+}
+
 impl Drop for OtherEngine {
     fn drop(&mut self) {
+        let network = Network::of(&PathBuf::from(format!("/proc/{}", self.daemon.id())));
         let _ = kill_process(Pid::from_child(&self.daemon), Signal::TERM);
         let start = Instant::now();
         while !self.has_ended() && start.elapsed() < PATIENCE {
@@ -259,5 +339,10 @@ impl Drop for OtherEngine {
         // If it has ended, this does nothing. Its containerd ends with it in any case.
         let _ = self.daemon.kill();
         let _ = self.daemon.wait();
+        // Never that of the tests, in which it is until it has one of its own.
+        let own = Network::of(Path::new("/proc/self")).unwrap().number();
+        if let Some(network) = network.filter(|network| network.number() != own) {
+            clear(&network);
+        }
     }
 }

@@ -17,6 +17,11 @@ use testcontainers::runners::AsyncRunner as _;
 use testcontainers::{ContainerAsync, GenericImage, ImageExt as _};
 use tokio::runtime::Runtime;
 
+/// The media type of a manifest, as the OCI image specification has it.
+pub(crate) const MANIFEST_TYPE: &str = "application/vnd.oci.image.manifest.v1+json";
+/// The media type of an index.
+pub(crate) const INDEX_TYPE: &str = "application/vnd.oci.image.index.v1+json";
+
 /// Debian's own configuration asks for a login.
 const CONFIG: &str = "version: 0.1\nstorage: {filesystem: {rootdirectory: /data}}\nhttp: {addr: ':5000'}\n";
 
@@ -152,10 +157,9 @@ impl Registry {
 
     /// A document of the registry under a tag or digest, whatever it is, with its media type; `None` if there is none.
     pub(crate) fn document(&self, repository: &str, reference: &str) -> Option<(String, Vec<u8>)> {
-        let accept =
-            "Accept: application/vnd.oci.image.manifest.v1+json, application/vnd.oci.image.index.v1+json";
+        let accept = format!("Accept: {MANIFEST_TYPE}, {INDEX_TYPE}");
         let path = format!("/v2/{repository}/manifests/{reference}");
-        let answer = forward(self.address, "GET", &path, &[accept.to_owned()]);
+        let answer = forward(self.address, "GET", &path, &[accept]);
         let body = answer.windows(4).position(|end| end == b"\r\n\r\n").unwrap() + 4;
         let head = String::from_utf8_lossy(&answer[..body]).into_owned();
         let kind = head.lines().find_map(|line| line.strip_prefix("Content-Type: "))?.to_owned();

@@ -39,6 +39,7 @@ impl Sandbox {
                 "--others",
                 "--exclude-standard",
                 "kiln.toml",
+                "kiln.lock",
                 "images",
                 "manifests",
             ])
@@ -191,7 +192,8 @@ impl Sandbox {
     }
 }
 
-fn copy_folder(from: &Path, to: &Path) {
+/// Copies a folder with all that is in it.
+pub(crate) fn copy_folder(from: &Path, to: &Path) {
     fs::create_dir_all(to).unwrap();
     for entry in fs::read_dir(from).unwrap() {
         let entry = entry.unwrap();

@@ -1,6 +1,6 @@
 //! A web server on 127.0.0.1 that answers with what a function says.
 
-use std::io::{BufRead as _, BufReader, Write as _};
+use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -21,6 +21,8 @@ pub(crate) struct Request {
     pub(crate) path: String,
     /// Header lines, without line ends.
     pub(crate) headers: Vec<String>,
+    /// What was sent, as far as its length was said.
+    pub(crate) body: Vec<u8>,
 }
 
 /// What is answered; the connection is closed after it.
@@ -73,7 +75,8 @@ impl Drop for LocalServer {
 
 fn converse(mut stream: TcpStream, answer: &dyn Fn(&Request) -> Reply) -> std::io::Result<()> {
     stream.set_read_timeout(Some(Duration::from_secs(10)))?;
-    let mut lines = BufReader::new(stream.try_clone()?).lines();
+    let mut reader = BufReader::new(stream.try_clone()?);
+    let mut lines = reader.by_ref().lines();
     let first = lines.next().transpose()?.unwrap_or_default();
     let mut words = first.split_whitespace().map(str::to_owned);
     let (Some(method), Some(path)) = (words.next(), words.next()) else { return Ok(()) };
@@ -85,7 +88,11 @@ fn converse(mut stream: TcpStream, answer: &dyn Fn(&Request) -> Reply) -> std::i
         }
         headers.push(line);
     }
-    let (status, body) = match answer(&Request { method, path, headers }) {
+    let is_length = |header: &&String| header.to_ascii_lowercase().starts_with("content-length:");
+    let length = headers.iter().find(is_length).and_then(|header| header.rsplit(' ').next()?.parse().ok());
+    let mut body = Vec::new();
+    reader.take(length.unwrap_or(0)).read_to_end(&mut body)?;
+    let (status, body) = match answer(&Request { method, path, headers, body }) {
         Reply::Verbatim(bytes) => return stream.write_all(&bytes),
         Reply::Stalling(bytes) => {
             stream.write_all(&bytes)?;
