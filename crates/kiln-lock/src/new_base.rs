@@ -49,8 +49,7 @@ impl NewBase {
             ));
         };
         let text: Arc<str> = known.text.as_str().into();
-        let definition = BaseDefinition::parse(name.clone(), &file(name), &text)
-            .map_err(|problem| InvalidFiles(vec![problem]))?;
+        let definition = BaseDefinition::parse(name.clone(), &file(name), &text)?;
         Ok(Self { definition, known })
     }
 

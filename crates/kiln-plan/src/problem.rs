@@ -67,8 +67,8 @@ impl Problem {
         toml::from_str(text).map_err(|error| Self::of_toml(file, text, &error))
     }
 
-    /// The same, with every key that is unknown as a problem, where the first is one.
-    pub(crate) fn toml_keys<T: serde::de::DeserializeOwned>(
+    /// The same, with every key that is unknown and every value that is not allowed as a problem of its own.
+    pub(crate) fn toml_all<T: serde::de::DeserializeOwned>(
         file: &str,
         text: &Arc<str>,
     ) -> Result<T, Vec<Self>> {
@@ -76,25 +76,24 @@ impl Problem {
             Ok(value) => return Ok(value),
             Err(problem) => problem,
         };
-        let is_unknown_key = |problem: &Self| problem.message.starts_with("unknown field ");
-        let mut found = vec![first];
-        let Ok(mut document) = DeTable::parse(text) else { return Err(found) };
-        while found.len() < MOST_UNKNOWN_KEYS {
-            let Some(last) = found.last().filter(|last| is_unknown_key(last)) else { break };
-            let is_there = last
-                .span
-                .as_ref()
-                .is_some_and(|key| correct(document.get_mut(), key, allowed(&last.message)));
-            if !is_there {
+        let Ok(mut document) = DeTable::parse(text) else { return Err(vec![first]) };
+        let (mut found, mut last) = (vec![first.clone()], first);
+        // What is not as it was written any more, with the tables around it: what is wrong with that is no problem of the file.
+        let mut touched: Vec<Range<usize>> = Vec::new();
+        while found.len() < MOST_PROBLEMS {
+            let Some(place) = last.span.clone() else { break };
+            let meant = allowed(&last.message).filter(|_| last.message.starts_with("unknown field "));
+            if !take(document.get_mut(), &place, meant, &mut touched) {
                 break;
             }
-            match T::deserialize(Deserializer::from(document.clone())) {
-                Ok(_) => break,
-                // What else is wrong may be so because of them.
-                Err(error) => match Self::of_toml(file, text, &error) {
-                    next if is_unknown_key(&next) => found.push(next),
-                    _ => break,
-                },
+            let Err(error) = T::deserialize(Deserializer::from(document.clone())) else { break };
+            last = Self::of_toml(file, text, &error);
+            if last
+                .span
+                .as_ref()
+                .is_some_and(|place| !touched.contains(place) && stands(document.get_ref(), place))
+            {
+                found.push(last.clone());
             }
         }
         found.sort_by_key(|problem| problem.span.as_ref().map(|span| span.start));
@@ -115,27 +114,62 @@ impl Problem {
     }
 }
 
-/// How many unknown keys of a file are told.
-const MOST_UNKNOWN_KEYS: usize = 20;
+/// How many problems of a file are told at once.
+const MOST_PROBLEMS: usize = 20;
 
-/// Takes the unknown key at a place out of a table, or out of one that is in it; its value is that of the key that was meant, if
-/// there is no such yet. Gives whether it is there.
-fn correct(table: &mut DeTable<'_>, place: &Range<usize>, meant: Option<&str>) -> bool {
-    let Some(key) = table.keys().find(|key| key.span() == *place).cloned() else {
-        return table.iter_mut().any(|(_, value)| match value.get_mut() {
-            DeValue::Table(table) => correct(table, place, meant),
-            DeValue::Array(items) => items.iter_mut().any(|item| match item.get_mut() {
-                DeValue::Table(table) => correct(table, place, meant),
-                _ => false,
-            }),
-            _ => false,
-        });
+/// Takes what stands at a place, a key or a value, out of a table or out of what is in it. The value of a key goes to the one that was
+/// meant, if there is no such yet. Gives whether something stood there, and adds what it touched: the value, and all that it is in.
+fn take(
+    table: &mut DeTable<'_>,
+    place: &Range<usize>,
+    meant: Option<&str>,
+    touched: &mut Vec<Range<usize>>,
+) -> bool {
+    let at = table.iter().find(|(key, value)| key.span() == *place || value.span() == *place);
+    let Some(key) = at.map(|(key, _)| key.clone()) else {
+        return table.iter_mut().any(|(_, value)| take_within(value, place, meant, touched));
     };
     let Some(value) = table.remove(&key) else { return false };
+    touched.push(value.span());
     if let Some(meant) = meant.filter(|meant| !table.contains_key(*meant)) {
         table.insert(Spanned::new(place.clone(), meant.to_owned().into()), value);
     }
     true
+}
+
+fn take_within(
+    value: &mut Spanned<DeValue<'_>>,
+    place: &Range<usize>,
+    meant: Option<&str>,
+    touched: &mut Vec<Range<usize>>,
+) -> bool {
+    let around = value.span();
+    let is_taken = match value.get_mut() {
+        DeValue::Table(table) => take(table, place, meant, touched),
+        DeValue::Array(items) if items.iter().any(|item| item.span() == *place) => {
+            *items = items.iter().filter(|item| item.span() != *place).cloned().collect();
+            true
+        }
+        DeValue::Array(items) => items.iter_mut().any(|item| take_within(item, place, meant, touched)),
+        _ => false,
+    };
+    if is_taken {
+        touched.push(around);
+    }
+    is_taken
+}
+
+/// Whether a key or a value of a table, or of what is in it, stands at a place.
+fn stands(table: &DeTable<'_>, place: &Range<usize>) -> bool {
+    fn within(value: &Spanned<DeValue<'_>>, place: &Range<usize>) -> bool {
+        value.span() == *place
+            || match value.get_ref() {
+                DeValue::Table(table) => stands(table, place),
+                DeValue::Array(items) => items.iter().any(|item| within(item, place)),
+                _ => false,
+            }
+    }
+    table.iter().any(|(key, value)| key.span() == *place || within(value, place))
 }
 
 /// The word that is allowed and most like the one of which a message says that it is not.

@@ -74,7 +74,7 @@ fn check(files: &WorkspaceFiles, expect: &[&str]) {
         Workspace::parse(files).err().unwrap_or_default().iter().map(ToString::to_string).collect();
     assert_eq!(problems.len(), expect.len(), "{problems:#?}");
     for (problem, part) in problems.iter().zip(expect) {
-        assert!(problem.contains(part), "{problem:?} lacks {part:?}");
+        assert!(problem.contains(part), "{problem:?} lacks {part:?}: {problems:#?}");
     }
 }
 
@@ -101,6 +101,42 @@ fn problems_name_file_line_and_remedy() {
             "manifests/app.toml:11: unknown field `exlude`",
             "manifests/app.toml:14: unknown field `evnt`",
             "manifests/app.toml:17: unknown field `evnt`",
+        ],
+    );
+    // Values as well, and what comes of neither.
+    let values = unknown_key
+        .replace("path = \"app\"", "path = 7")
+        .replace("exlude = []", "exlude = 8")
+        .replace("[target]", "layers = [\"one\", 9, \"two\"]\n[target]")
+        + "[[smoke]]\nname = \"one\"\nevnt = 1\ntimeout = true\n";
+    check(
+        &files(BASE, &[("manifests/app.toml", &values)]),
+        &[
+            "manifests/app.toml:5: invalid type: integer `9`, expected a string",
+            "manifests/app.toml:10: invalid type: integer `7`, expected a string",
+            "manifests/app.toml:11: unknown field `exlude`",
+            "manifests/app.toml:14: unknown field `evnt`",
+            "manifests/app.toml:15: unknown field `timeout`",
+        ],
+    );
+    let settings = "format = \"1\"\nrewiev = 1\n[python]\nindex = 3\n[trust]\nmax-age = 5\nregistry = []\n";
+    let mut wrong = files(BASE, &[("manifests/app.toml", FUNCTION)]);
+    wrong.settings = Some(file("kiln.toml", settings));
+    check(
+        &wrong,
+        &[
+            "kiln.toml:2: unknown field `rewiev`",
+            "kiln.toml:4: invalid type: integer `3`",
+            "kiln.toml:6: ",
+            "kiln.toml:7: unknown field `registry`",
+        ],
+    );
+    let base = BASE.replace("suite = \"bookworm\"", "suite = 12").replace("packages", "pakages");
+    check(
+        &files(&base, &[("manifests/app.toml", FUNCTION)]),
+        &[
+            "images/python.toml:5: invalid type: integer `12`",
+            "images/python.toml:7: unknown field `pakages`",
         ],
     );
     let many = FUNCTION

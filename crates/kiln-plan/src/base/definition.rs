@@ -1,8 +1,8 @@
 //! What the user states about a base, `images/<base>.toml`.
 
-use crate::Problem;
 use crate::period::Period;
 use crate::workspace_path::in_workspace;
+use crate::{InvalidFiles, Problem};
 use kiln_record::{BaseName, Digest, Platform, digest_of_value};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -165,9 +165,13 @@ impl BaseDefinition {
     /// Reads a base definition.
     ///
     /// # Errors
-    /// A [`Problem`] that points at what is wrong.
-    pub fn parse(name: BaseName, file: &str, text: &Arc<str>) -> Result<Self, Problem> {
-        let parsed: File = Problem::toml(file, text)?;
+    /// What is wrong, each with its place: every key and value that the form does not allow, or else the first that makes no sense.
+    pub fn parse(name: BaseName, file: &str, text: &Arc<str>) -> Result<Self, InvalidFiles> {
+        let parsed = Problem::toml_all(file, text).map_err(InvalidFiles)?;
+        Ok(Self::checked(parsed, name, file)?)
+    }
+
+    fn checked(parsed: File, name: BaseName, file: &str) -> Result<Self, Problem> {
         if parsed.platforms.is_empty() {
             return Err(Problem::in_file(file, "`platforms` is empty")
                 .help("name at least one, such as platforms = [\"linux/amd64\"]"));

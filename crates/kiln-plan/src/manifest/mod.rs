@@ -191,7 +191,7 @@ impl Manifest {
         text: &Arc<str>,
         own: &[Arc<Runtime>],
     ) -> Result<Self, Vec<Problem>> {
-        let parsed: File = Problem::toml_keys(file, text)?;
+        let parsed: File = Problem::toml_all(file, text)?;
         let mut problems = Problems::new(file, text);
         parsed.check_content(&mut problems);
 

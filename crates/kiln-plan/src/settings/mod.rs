@@ -16,9 +16,9 @@ pub use registry::RegistryMirrorSetting;
 pub use remote::{EngineKind, EngineSetting, RemoteSetting};
 pub use trust::Trust;
 
-use crate::Problem;
 use crate::period::Period;
 use crate::spanned::Spanned;
+use crate::{InvalidFiles, Problem};
 use index::{IndexTable, named_indexes, no_password};
 use kiln_record::{ComponentStatement, Organization, Runtime, excerpt};
 use runtime::{RuntimeTable, own_runtimes};
@@ -125,9 +125,13 @@ impl Settings {
     /// Reads `kiln.toml`.
     ///
     /// # Errors
-    /// A [`Problem`] that points at the first thing that is wrong.
-    pub fn parse(file: &str, text: &Arc<str>) -> Result<Self, Problem> {
-        let parsed: File = Problem::toml(file, text)?;
+    /// What is wrong, each with its place: every key and value that the form does not allow, or else the first that makes no sense.
+    pub fn parse(file: &str, text: &Arc<str>) -> Result<Self, InvalidFiles> {
+        let parsed = Problem::toml_all(file, text).map_err(InvalidFiles)?;
+        Ok(Self::checked(parsed, file, text)?)
+    }
+
+    fn checked(parsed: File, file: &str, text: &Arc<str>) -> Result<Self, Problem> {
         if parsed.format != "1" {
             return Err(Problem::in_file(file, format!("format `{}` is not known", parsed.format))
                 .help("this kiln reads format = \"1\"; use a newer kiln for a later one"));

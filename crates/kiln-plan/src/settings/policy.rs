@@ -117,7 +117,9 @@ mod tests {
             let text = format!(
                 "format = \"1\"\n[[policy.exception]]\ncode = \"{code}\"\n{subject}reason = \"looked at\"\nuntil = \"2999-01-01\"\n"
             );
-            Settings::parse("kiln.toml", &text.into()).map(|_| ()).map_err(|problem| problem.message)
+            Settings::parse("kiln.toml", &text.into())
+                .map(|_| ())
+                .map_err(|problems| problems.0[0].message.clone())
         };
         assert_eq!(check("record-mismatch", "subject = \"alpha\"\n"), Ok(()));
         for (code, subject) in [

@@ -187,7 +187,7 @@ mod tests {
     use crate::Settings;
     use std::sync::Arc;
 
-    fn parse(tables: &str) -> Result<Settings, crate::Problem> {
+    fn parse(tables: &str) -> Result<Settings, crate::InvalidFiles> {
         Settings::parse("kiln.toml", &Arc::from(format!("format = \"1\"\n{tables}")))
     }
 
@@ -238,7 +238,7 @@ mod tests {
             ("name = \"a\"\nlike = \"python2\"", 4, "`python2`"),
             ("name = \"a\"\nlike = \"python3.12\"\ninterfaces = { GCC = \"x\" }", 5, "`x`"),
         ] {
-            let problem = parse(&format!("[[runtime]]\n{table}\n")).unwrap_err();
+            let problem = &parse(&format!("[[runtime]]\n{table}\n")).unwrap_err().0[0];
             assert!(problem.message.contains(words), "{problem}");
             assert_eq!(problem.line(), Some(line), "{problem}");
         }

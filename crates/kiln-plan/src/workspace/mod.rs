@@ -2,7 +2,6 @@
 
 mod references;
 
-use crate::Problem;
 use crate::artifact_lock::ArtifactLockFile;
 use crate::base::{BaseDefinition, BaseLock};
 use crate::dockerfile::Dockerfile;
@@ -10,6 +9,7 @@ use crate::manifest::{BaseChoice, DockerfileSection, Manifest, artifact_lock_pat
 use crate::platforms::PlatformSet;
 use crate::settings::Settings;
 use crate::tools_lock::{CrateArchive, ToolsLock};
+use crate::{InvalidFiles, Problem};
 use kiln_record::{Architecture, ArtifactName, BaseName, Platform};
 use references::{Known, references};
 use std::collections::{BTreeMap, BTreeSet};
@@ -88,11 +88,11 @@ impl Workspace {
     /// All problems of all files, if `kiln.toml` has one: it holds for everything.
     pub fn parse_usable(files: &WorkspaceFiles) -> Result<Self, Vec<Problem>> {
         let (workspace, of_settings) = Self::examine(files);
-        if of_settings.is_none() { Ok(workspace) } else { Err(workspace.all_problems(of_settings)) }
+        if of_settings.is_empty() { Ok(workspace) } else { Err(workspace.all_problems(of_settings)) }
     }
 
     /// Everything that is wrong, each once.
-    fn all_problems(&self, of_settings: Option<Problem>) -> Vec<Problem> {
+    fn all_problems(&self, of_settings: Vec<Problem>) -> Vec<Problem> {
         let mut all: Vec<Problem> = Vec::new();
         let found = self.problems.iter().chain(self.broken.values().flatten()).cloned();
         for problem in of_settings.into_iter().chain(found) {
@@ -103,11 +103,11 @@ impl Workspace {
         all
     }
 
-    fn examine(files: &WorkspaceFiles) -> (Self, Option<Problem>) {
+    fn examine(files: &WorkspaceFiles) -> (Self, Vec<Problem>) {
         let settings = files.settings.as_ref().map(|file| Settings::parse(&file.path, &file.text));
         let (settings, of_settings) = match settings.transpose() {
-            Ok(settings) => (settings.unwrap_or_default(), None),
-            Err(problem) => (Settings::default(), Some(problem)),
+            Ok(settings) => (settings.unwrap_or_default(), Vec::new()),
+            Err(InvalidFiles(problems)) => (Settings::default(), problems),
         };
         let mut problems = Vec::new();
         let lock = files.tools_lock.as_ref().map(|file| ToolsLock::parse(&file.path, &file.text));
@@ -274,13 +274,16 @@ fn read_bases(
         found(&problem.file, problem.clone());
     }
     for file in &files.definitions {
-        let definition =
-            base_of_file(&file.path).and_then(|name| BaseDefinition::parse(name, &file.path, &file.text));
+        let definition = base_of_file(&file.path)
+            .map_err(InvalidFiles::from)
+            .and_then(|name| BaseDefinition::parse(name, &file.path, &file.text));
         match definition {
             Ok(definition) => {
                 bases.insert(definition.name.clone(), (definition, None));
             }
-            Err(problem) => found(&file.path, problem),
+            Err(InvalidFiles(problems)) => {
+                problems.into_iter().for_each(|problem| found(&file.path, problem));
+            }
         }
     }
     let is_defined = |base: &BaseName| {
