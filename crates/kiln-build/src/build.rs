@@ -27,7 +27,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::error::Error;
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::sync::{OnceCell, Semaphore, SetOnce};
+use tokio::sync::{AcquireError, OnceCell, Semaphore, SemaphorePermit, SetOnce};
 use tokio::task::JoinSet;
 
 /// What to build.
@@ -369,7 +369,7 @@ impl Run {
                 return ArtifactResult { without: Some(layer), ..result(Ending::Skipped) };
             }
         };
-        let Ok(_permit) = self.permits.acquire().await else {
+        let Ok(_turn) = self.turn(name).await else {
             return failed(BuildError::from(InvocationError::Interrupted));
         };
         let (run, planned) = (self.clone(), Arc::clone(&prepared));
@@ -399,6 +399,23 @@ impl Run {
         }
     }
 
+    /// Waits until an artifact may be worked at.
+    async fn turn(&self, name: &ArtifactName) -> Result<SemaphorePermit<'_>, AcquireError> {
+        let turn = match self.permits.try_acquire() {
+            Ok(turn) => turn,
+            Err(_) => {
+                self.tell(name, Stage::Wait);
+                self.permits.acquire().await?
+            }
+        };
+        self.tell(name, Stage::Compare);
+        Ok(turn)
+    }
+
+    fn tell(&self, artifact: &ArtifactName, stage: Stage) {
+        self.bases.run().tell(Event::Stage { artifact: artifact.clone(), stage });
+    }
+
     /// Makes sure that what an artifact was last has room beside what is published of it.
     fn has_room(&self, name: &ArtifactName) -> Result<(), BuildError> {
         let run = self.bases.run();
@@ -417,7 +434,7 @@ impl Run {
             let Ok(_permit) = self.permits.acquire().await else {
                 return Err(BuildError::from(InvocationError::Interrupted).into());
             };
-            self.bases.run().tell(Event::Stage { artifact: name.clone(), stage: Stage::Plan });
+            self.tell(name, Stage::Plan);
             let (run, store) = (self.bases.run().clone(), self.bases.store().clone());
             let (manifest, stat) = (manifest.clone(), self.stat.clone());
             blocking(move || read_files(&run, &store, &manifest, &stat)).await?
@@ -440,7 +457,11 @@ impl Run {
         let _ = self.progress[name].planned.set(Some(Arc::clone(&prepared)));
         // An artifact is checked with the content of its layers, and is not published without them.
         for layer in &manifest.layers {
-            if !*self.progress[layer].ended.wait().await {
+            let ended = &self.progress[layer].ended;
+            if ended.get().is_none() {
+                self.tell(name, Stage::Wait);
+            }
+            if !*ended.wait().await {
                 return Err(Stopped::WithoutLayer(layer.clone()));
             }
         }

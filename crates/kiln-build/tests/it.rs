@@ -245,6 +245,36 @@ async fn layers_and_images_are_begun_before_the_others() {
 }
 
 #[tokio::test]
+async fn who_waits_is_told_as_waiting() {
+    let sandbox = function_with_layer(Python::new()).await;
+    sandbox.write("manifests/basket.toml", FUNCTION);
+    let told = Arc::new(Mutex::new(Vec::new()));
+    let kept = Arc::clone(&told);
+    let events = Events::new(move |event| match event {
+        Event::Stage { artifact, stage } => {
+            kept.lock().unwrap().push(format!("{artifact} {}", stage.as_str()))
+        }
+        Event::Ended { artifact, .. } => kept.lock().unwrap().push(format!("{artifact} ended")),
+        _ => {}
+    });
+    let mut environment = sandbox.environment();
+    environment.jobs = 1;
+    build(&environment, &BuildRequest::default(), &events, sandbox.engine()).await.unwrap();
+    let told = told.lock().unwrap();
+    // One turn and three that want it: as long as one works, every other one was planned or waits.
+    let mut last = BTreeMap::new();
+    for line in told.iter() {
+        let (artifact, stage) = line.split_once(' ').unwrap();
+        last.insert(artifact, stage);
+        let idle = |stage: &str| matches!(stage, "plan" | "wait" | "ended");
+        let working: Vec<_> = last.iter().filter(|(_, stage)| !idle(stage)).collect();
+        assert!(working.len() <= 1, "{line}: {working:?} of {told:?}");
+    }
+    assert!(told.contains(&"app wait".to_owned()), "for its layer: {told:?}");
+    assert_eq!(told.iter().filter(|line| line.ends_with(" ended")).count(), 3);
+}
+
+#[tokio::test]
 async fn a_function_waits_in_vain_for_a_layer_that_is_denied() {
     let python = Python::new().answering(IMPORT_CHECK, |guest, request| {
         let mut answer = imported(request);
@@ -281,6 +311,7 @@ async fn stages_are_told_in_order_and_what_cannot_be_had_fails_one_artifact() {
     assert_eq!(endings(&report), [("shared", &Ending::Published)]);
     let stages = [
         Stage::Plan,
+        Stage::Compare,
         Stage::Select,
         Stage::Fetch,
         Stage::Collect,

@@ -4,7 +4,7 @@ use crate::printer::{Printer, Style};
 use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
 use kiln_audit::format_size;
 use kiln_engine::Stream;
-use kiln_invocation::{Ending, Event, Events};
+use kiln_invocation::{Ending, Event, Events, Stage};
 use kiln_record::ArtifactName;
 use std::cell::Cell;
 use std::collections::BTreeMap;
@@ -26,6 +26,7 @@ struct State {
     printer: Printer,
     bars: MultiProgress,
     overall: Option<ProgressBar>,
+    /// Those that are worked at. What waits has no line: there may be a thousand.
     artifacts: BTreeMap<ArtifactName, Working>,
     /// When a line was last said.
     said: Cell<Instant>,
@@ -36,7 +37,7 @@ struct State {
     shows_lines: bool,
 }
 
-/// An artifact whose turn it is.
+/// An artifact that is worked at.
 struct Working {
     bar: ProgressBar,
     stage: &'static str,
@@ -88,7 +89,7 @@ impl State {
         match event {
             Event::Started { artifacts } => {
                 let bar = self.bars.add(ProgressBar::new(artifacts as u64));
-                bar.set_style(style("{bar:24} {pos}/{len} artifacts  {elapsed}"));
+                bar.set_style(style("{bar:16} {pos}/{len} artifacts{msg}  {elapsed}"));
                 if self.printer.live {
                     bar.enable_steady_tick(Duration::from_millis(500));
                 }
@@ -133,6 +134,10 @@ impl State {
                     self.bars.remove(&bar);
                 }
             }
+            Event::Stage { artifact, stage: Stage::Wait } => {
+                self.left(&artifact);
+                self.tell_waiting();
+            }
             Event::Stage { artifact, stage } => {
                 let (stage, since) = (stage.as_str(), Instant::now());
                 let bar = match self.artifacts.get(&artifact) {
@@ -149,6 +154,7 @@ impl State {
                 };
                 bar.set_message(stage);
                 self.artifacts.insert(artifact, Working { bar, stage, since });
+                self.tell_waiting();
             }
             Event::SdistBuild { file, again } => {
                 self.say(&format!("{:>9}  {file}{}", "build", if again { ", again" } else { "" }));
@@ -206,14 +212,35 @@ impl State {
         }
     }
 
-    fn ended(&mut self, artifact: &ArtifactName, ending: &Ending) {
+    /// Nobody works at an artifact any more, or for now.
+    fn left(&mut self, artifact: &ArtifactName) {
         if let Some(Working { bar, .. }) = self.artifacts.remove(artifact) {
             bar.finish_and_clear();
             self.bars.remove(&bar);
         }
+    }
+
+    /// How many artifacts are neither done nor worked at.
+    fn waiting(&self) -> u64 {
+        let left = |bar: &ProgressBar| bar.length().unwrap_or_default().saturating_sub(bar.position());
+        self.overall.as_ref().map_or(0, left).saturating_sub(self.artifacts.len() as u64)
+    }
+
+    fn tell_waiting(&self) {
+        if let Some(overall) = &self.overall
+            && self.printer.live
+        {
+            let waiting = self.waiting();
+            overall.set_message(if waiting == 0 { String::new() } else { format!(", {waiting} waiting") });
+        }
+    }
+
+    fn ended(&mut self, artifact: &ArtifactName, ending: &Ending) {
+        self.left(artifact);
         if let Some(overall) = &self.overall {
             overall.inc(1);
         }
+        self.tell_waiting();
         // On a terminal the table at the end says it; a log tells when each one was done.
         if self.printer.live {
             return;
@@ -234,13 +261,17 @@ impl State {
         if self.artifacts.is_empty() || self.said.get().elapsed() < SILENCE {
             return;
         }
-        let working: Vec<String> = self
+        let mut working: Vec<String> = self
             .artifacts
             .iter()
             .map(|(name, working)| {
                 format!("{name} {} ({} s)", working.stage, working.since.elapsed().as_secs())
             })
             .collect();
+        let waiting = self.waiting();
+        if waiting > 0 {
+            working.push(format!("{waiting} waiting"));
+        }
         self.say(&format!("{:>9}  {}", "working", working.join(", ")));
     }
 

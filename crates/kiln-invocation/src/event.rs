@@ -10,6 +10,10 @@ use std::sync::Arc;
 pub enum Stage {
     /// Reading and hashing what it is made of.
     Plan,
+    /// Waiting for its turn, or for the layers that it is checked with.
+    Wait,
+    /// Looking whether it is published already.
+    Compare,
     /// Deciding which distributions the target needs.
     Select,
     /// Running the artifact's own steps.
@@ -36,6 +40,8 @@ impl Stage {
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Plan => "plan",
+            Self::Wait => "wait",
+            Self::Compare => "compare",
             Self::Select => "select",
             Self::Steps => "steps",
             Self::Fetch => "fetch",
