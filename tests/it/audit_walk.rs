@@ -54,6 +54,23 @@ fn the_walk_of_the_page() {
     }
 }
 
+/// Of several folders each build says which one it is of; of one nothing has to be said.
+#[test]
+fn a_history_says_where_each_build_is_from() {
+    let workspace = published();
+    let folder = tempfile::tempdir().unwrap();
+    let at = folder.path();
+    copy(&workspace.path("dist/orders"), &at.join("before"));
+    copy(&workspace.path("dist/orders"), &at.join("after"));
+    audit(at, &["history", "before", "after"])
+        .ends_with(exit::SUCCESS)
+        .prints(&["  before/record.json\n", "  after/record.json  +0 B unpacked\n"]);
+    let json = audit(at, &["history", "before", "after", "--format", "json"]).json();
+    assert_eq!([&json[0]["from"], &json[1]["from"]], ["before/record.json", "after/record.json"]);
+    audit(at, &["history", "before", "--format", "markdown"]).prints(&["| before/record.json |"]);
+    assert!(!audit(at, &["history", "before"]).ends_with(exit::SUCCESS).stdout.contains("record.json"));
+}
+
 /// What an index names and has no record any more, and a record that nobody can read, are not passed over in silence.
 #[test]
 fn what_has_no_record_any_more_is_not_found_to_hold_nothing() {

@@ -31,13 +31,15 @@ pub struct Histories {
 pub struct HistoricRecord {
     /// The record.
     pub record: Record,
+    /// What it was read from: its file, or what was named.
+    pub from: String,
     /// The tags under which a registry has it; none where it came from elsewhere.
     pub tags: Vec<String>,
 }
 
-impl From<Record> for HistoricRecord {
-    fn from(record: Record) -> Self {
-        Self { record, tags: Vec::new() }
+impl HistoricRecord {
+    fn new(record: Record, from: impl Into<String>) -> Self {
+        Self { record, from: from.into(), tags: Vec::new() }
     }
 }
 
@@ -51,13 +53,15 @@ pub async fn read_histories(environment: &Environment, named: &[String]) -> Resu
     for text in named {
         let before = histories.records.len();
         if is_registry_reference(text) {
-            histories.records.push(pull_record(environment, text, None, false).await?.record.into());
+            let record = pull_record(environment, text, None, false).await?.record;
+            histories.records.push(HistoricRecord::new(record, text));
         } else if is_registry_repository(text) {
             let tagged = tagged_records(environment, text, false).await?;
             let unread = tagged.unread.iter().map(|(tag, reason)| format!("{text}:{tag}: {reason}"));
             histories.unread.extend(unread);
             let builds = tagged.builds.into_iter();
-            histories.records.extend(builds.map(|one| HistoricRecord { record: one.record, tags: one.tags }));
+            let tagged = |record, tags| HistoricRecord { tags, ..HistoricRecord::new(record, text) };
+            histories.records.extend(builds.map(|one| tagged(one.record, one.tags)));
             if histories.records.len() == before {
                 let reason = match histories.unread.last() {
                     Some(unread) => format!("none of its tags gives a record: {unread}"),
@@ -73,7 +77,9 @@ pub async fn read_histories(environment: &Environment, named: &[String]) -> Resu
             }
             for path in paths {
                 match Record::from_json(&read_regular(&path)?) {
-                    Ok(record) => histories.records.push(record.into()),
+                    Ok(record) => {
+                        histories.records.push(HistoricRecord::new(record, path.display().to_string()));
+                    }
                     // Other documents lie beside records.
                     Err(error) if path.file_name().is_some_and(|name| name == "record.json") => {
                         histories.unread.push(format!("{}: {error}", path.display()));
@@ -88,7 +94,7 @@ pub async fn read_histories(environment: &Environment, named: &[String]) -> Resu
         } else {
             match operand(environment, text)? {
                 Operand::Build(build) if build.known == Known::Record => {
-                    histories.records.push(build.record.into())
+                    histories.records.push(HistoricRecord::new(build.record, text));
                 }
                 Operand::Build(_) => {
                     let reason = "it has no record, and a history is one of records".to_owned();
@@ -97,7 +103,8 @@ pub async fn read_histories(environment: &Environment, named: &[String]) -> Resu
                 Operand::Workspace(all) => {
                     let unread = all.unread.iter();
                     histories.unread.extend(unread.map(|(name, reason)| format!("{text}: {name}: {reason}")));
-                    histories.records.extend(all.artifacts.into_values().map(|build| build.record.into()));
+                    let builds = all.artifacts.into_values();
+                    histories.records.extend(builds.map(|build| HistoricRecord::new(build.record, text)));
                 }
             }
         }

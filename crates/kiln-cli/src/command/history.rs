@@ -99,9 +99,10 @@ fn named(settings: &Settings, named: &[String], printer: Printer) -> Result<Exit
         })
         .collect();
     if settings.format == Format::Markdown {
-        let rows = records.iter().zip(&steps).map(|(HistoricRecord { record, tags }, step)| {
+        let rows = records.iter().zip(&steps).map(|(HistoricRecord { record, from, tags }, step)| {
             [
                 record.artifact.to_string(),
+                from.clone(),
                 tags.join(", "),
                 format_size(record.packed_size()),
                 format_size(record.unpacked_size),
@@ -111,6 +112,7 @@ fn named(settings: &Settings, named: &[String], printer: Printer) -> Result<Exit
         });
         let head = [
             ("artifact", Align::Left),
+            ("from", Align::Left),
             ("tags", Align::Left),
             ("packed", Align::Right),
             ("unpacked", Align::Right),
@@ -120,16 +122,20 @@ fn named(settings: &Settings, named: &[String], printer: Printer) -> Result<Exit
         printer.data(Markdown::default().table(head, rows).text());
         return Ok(ending);
     }
-    for (HistoricRecord { record, tags }, step) in records.iter().zip(steps) {
+    // Of one place it needs no saying.
+    let is_of_one = records.iter().all(|one| one.from == records[0].from);
+    for (HistoricRecord { record, from, tags }, step) in records.iter().zip(steps) {
         let digest =
             record.archive().map(|archive| archive.digest.hex()[..16].to_owned()).unwrap_or_default();
+        let from = if is_of_one { "" } else { from.as_str() };
         let tags = tags.join(", ");
+        let told = [from, &tags, &step].into_iter().filter(|part| !part.is_empty());
         let line = format!(
-            "{}  {:>9} packed {:>9} unpacked  {digest}  {tags}{}{step}",
+            "{}  {:>9} packed {:>9} unpacked  {digest}  {}",
             printer.on_stdout(Style::Strong, record.artifact.as_str()),
             format_size(record.packed_size()),
             format_size(record.unpacked_size),
-            if tags.is_empty() || step.is_empty() { "" } else { "  " },
+            told.collect::<Vec<_>>().join("  "),
         );
         printer.data(&format!("{}\n", line.trim_end()));
     }
@@ -147,12 +153,14 @@ pub(crate) struct NamedRow<'a> {
     archive: Option<Digest>,
     packed_size: u64,
     unpacked_size: u64,
+    /// What it was read from: its file, or what was named.
+    from: &'a str,
     /// The tags under which a registry has it.
     tags: &'a [String],
 }
 
 impl<'a> NamedRow<'a> {
-    fn new(HistoricRecord { record, tags }: &'a HistoricRecord) -> Self {
+    fn new(HistoricRecord { record, from, tags }: &'a HistoricRecord) -> Self {
         Self {
             artifact: &record.artifact,
             plan: record.plan,
@@ -160,6 +168,7 @@ impl<'a> NamedRow<'a> {
             archive: record.archive().map(|archive| archive.digest),
             packed_size: record.packed_size(),
             unpacked_size: record.unpacked_size,
+            from,
             tags,
         }
     }
