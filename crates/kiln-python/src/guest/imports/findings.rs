@@ -575,6 +575,8 @@ mod tests {
     fn what_may_be_missing_is_a_note() {
         let optional = "try:\n    import boto3\nexcept ImportError:\n    boto3 = None\n";
         let lazy = "def later():\n    import boto3\n";
+        let told = "has = False\ntry:\n    import boto3\n    has = True\nexcept ImportError:\n";
+        let asked = "if has:\n    from boto3 import session\n";
         let end = "def handler(e, c): pass\n";
         let noted = (Code::ProvidedByRuntime, Level::Note, "boto3", "imported where it may be missing");
         let warned = (Code::ProvidedByRuntime, Level::Warn, "boto3", "imported but not packaged");
@@ -585,6 +587,8 @@ mod tests {
                 vec![index("import contextlib\nwith contextlib.suppress(ImportError):\n    import boto3\n")],
                 noted,
             ),
+            (vec![index(&format!("{told}    pass\n{asked}"))], noted),
+            (vec![index(&format!("{told}    has = 1\n{asked}"))], warned),
             (vec![index(&format!("{optional}{lazy}"))], warned),
             (vec![index(optional), ("other.py", lazy.to_owned())], warned),
             (vec![index("try:\n    import gone\nexcept ImportError:\n    import boto3\n")], warned),

@@ -44,7 +44,7 @@ def optional(modules, files):
             with open(path, "rb") as source:
                 text = source.read()
             if any(module.encode() in text for module in modules):
-                Imports(uses, path, []).block(ast.parse(text, path).body, Context())
+                Imports(uses, path, [], ast.parse(text, path)).all()
         except (OSError, SyntaxError, ValueError, RecursionError, MemoryError):
             continue
     return sorted(set(modules) & uses.optional - uses.required)
@@ -120,7 +120,7 @@ class Scanner:
         parts = path[: -len(".py")].split("/")
         package = parts[:-1]
         try:
-            Imports(self, path, package).block(tree.body, Context())
+            Imports(self, path, package, tree).all()
         except RecursionError:
             self.unreadable.append("%s:1: it is nested too deeply to be read" % path)
 
@@ -221,8 +221,20 @@ class Context:
 class Imports:
     """Finds the imports of one file."""
 
-    def __init__(self, scanner, path, package):
-        self.scanner, self.path, self.package = scanner, path, package
+    def __init__(self, scanner, path, package, tree):
+        self.scanner, self.path, self.package, self.tree = scanner, path, package, tree
+        self.flags = None
+
+    def all(self):
+        self.block(self.tree.body, Context())
+
+    def tells_of_import(self, test):
+        """Whether a condition is a name that is true only where the imports of an attempt succeeded."""
+        if not isinstance(test, ast.Name):
+            return False
+        if self.flags is None:
+            self.flags = import_flags(self.tree)
+        return test.id in self.flags
 
     def block(self, statements, context):
         """Visit statements; `True` if every import among them can be found."""
@@ -283,7 +295,8 @@ class Imports:
         if value is None:
             self.expression(node.test, context)
             inner = context.but(conditional=True)
-            return self.block(node.body, inner) & self.block(node.orelse, inner)
+            body = inner.but(optional=True) if self.tells_of_import(node.test) else inner
+            return self.block(node.body, body) & self.block(node.orelse, inner)
         if value == "typing":
             self.block(node.body, context.but(typing=True))
             return self.block(node.orelse, context)
@@ -333,6 +346,29 @@ def is_namespace(roots, module):
         if not places:
             return False
     return True
+
+
+def import_flags(tree):
+    """Names such as `has_x`: `try: import x; has_x = True` with a handler of import errors, and nothing true elsewhere."""
+    true, others = set(), set()
+    expected, assigned = set(), {}
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Try) and any(catches_import_errors(handler) for handler in node.handlers):
+            expected.update(id(statement) for statement in node.body + node.orelse)
+        if isinstance(node, ast.Assign) and isinstance(node.value, ast.Constant):
+            for target in node.targets:
+                assigned[id(target)] = node
+        elif isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store):
+            statement = assigned.get(id(node))
+            if statement is None:
+                others.add(node.id)
+            elif statement.value.value:
+                (true if id(statement) in expected else others).add(node.id)
+        elif isinstance(node, ast.arg):
+            others.add(node.arg)
+        elif isinstance(node, ast.alias):
+            others.add(node.asname or node.name)
+    return true - others
 
 
 def catches_import_errors(handler):
