@@ -205,14 +205,12 @@ fn builders_of_a_newer_engine_use_what_is_pinned_alone() {
     check_engine(&corpus(), Some(&other.host()), "overlay2", &["0", "1"]);
 }
 
-/// They read Dockerfiles as with another store, and find images in this one.
+/// They read Dockerfiles as with another store; it is images that they find in this one.
 #[test]
 fn builders_of_a_newer_engine_with_containerd_use_what_is_pinned_alone() {
     let other = OtherEngine::start_docker(NEWER, "containerd").unwrap();
     let mut corpus = corpus();
-    corpus.retain(|name, _| {
-        ["image", "mount", "onbuild", "stage", "syntax"].iter().any(|part| name.contains(part))
-    });
-    assert!(corpus.len() >= 20, "{:?}", corpus.keys());
+    corpus.retain(|name, _| name.contains("image") || name.contains("onbuild"));
+    assert!(corpus.len() >= 10, "{:?}", corpus.keys());
     check_engine(&corpus, Some(&other.host()), "containerd's image store", &["0", "1"]);
 }

@@ -160,7 +160,9 @@ fn builders_lose_what_they_are_said_to_lose() {
 fn what_is_removed_is_not_shipped() {
     let sandbox = workspace();
     let mut first = None;
-    for (name, other) in &engines() {
+    // What a driver does to layers is above; here it is who ships them.
+    let engines = engines().into_iter().filter(|(name, _)| !name.ends_with("vfs"));
+    for (name, other) in &engines.collect::<Vec<_>>() {
         let host = other.as_ref().map(OtherEngine::host);
         let info = match other {
             Some(other) => other.info(),

@@ -161,13 +161,11 @@ fn engines_of_debian_come_to_the_same_bytes_and_say_what_they_do_not_do() {
     let with_dockerfile = one.copy();
     two_stages_of(&with_dockerfile, &one);
     with_dockerfile.kiln().run(["build", "app"]).ends_with(exit::SUCCESS);
-    let starts: [(&str, Start); 7] = [
+    let starts: [(&str, Start); 5] = [
         ("a newer Docker", || OtherEngine::start_docker(NEWER, "vfs")),
         ("the newest Docker", || OtherEngine::start_docker(NEWEST, "containerd")),
         ("Docker without root", || OtherEngine::start_rootless_docker(NEWER)),
         ("Podman", || OtherEngine::start_podman(OLDER)),
-        ("the newest Podman", || OtherEngine::start_podman(NEWEST)),
-        ("Podman without root", || OtherEngine::start_rootless_podman(OLDER)),
         ("the newest Podman without root", || OtherEngine::start_rootless_podman(NEWEST)),
     ];
     for (what, start) in starts {
