@@ -410,8 +410,27 @@ fn a_layout_beside_a_record_is_held_against_it() {
         }
     };
     write("mine/web");
+    audit(at, &["verify", "mine/web"]).ends_with(exit::SUCCESS).prints(&["4 files, each as its record says"]);
     for (name, bytes) in files {
         write("other/web");
+        // What is in it is held against the record, and what is there beside that as well.
+        let differs = |file: &str| {
+            for folder in ["other/web", "other"] {
+                let outcome = audit(at, &["verify", folder]).ends_with(exit::NOT_REPRODUCIBLE);
+                outcome.prints(&[&format!("differs other/web/{file}")]);
+            }
+        };
+        fs::write(at.join("other/web").join(name), b"other").unwrap();
+        differs(name);
+        fs::remove_file(at.join("other/web").join(name)).unwrap();
+        differs(name);
+        fs::create_dir(at.join("other/web").join(name)).unwrap();
+        differs(name);
+        fs::remove_dir(at.join("other/web").join(name)).unwrap();
+        write("other/web");
+        fs::write(at.join("other/web/oci/blobs/more"), b"more").unwrap();
+        differs("oci/blobs/more");
+        fs::remove_file(at.join("other/web/oci/blobs/more")).unwrap();
         audit(at, &["diff", "mine/web", "other/web"]).ends_with(exit::SUCCESS).prints(&["identical"]);
         let refused = |words: &[&str]| {
             let outcome = audit(at, words).ends_with(exit::INPUT_INVALID);

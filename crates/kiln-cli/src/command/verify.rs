@@ -221,7 +221,7 @@ fn missing_in(folder: &Path, notes: &mut Vec<String>) -> Vec<Missing> {
     let Some((outputs, mut documents)) = names else { return Vec::new() };
     // Sums are not pushed, and say nothing that the record does not.
     documents.retain(|name| name != record && name != "SHA256SUMS");
-    let is_absent = |name: &String| !folder.join(name).exists();
+    let is_absent = |name: &String| !folder.join(name).is_file();
     if documents.iter().all(is_absent) {
         documents.clear();
         notes.push(format!(
@@ -245,6 +245,9 @@ struct Meant {
     /// What was not looked at.
     notes: Vec<String>,
 }
+
+/// The folder of an image that is published as a layout, beside its record.
+const LAYOUT: &str = "oci";
 
 /// The files that are meant: of a folder everything that it publishes, and what looks like an artifact in it and has no record.
 fn meant(named: &[PathBuf]) -> Result<Meant, Failure> {
@@ -274,6 +277,11 @@ fn meant(named: &[PathBuf]) -> Result<Meant, Failure> {
                     undescribed.extend(there.into_iter().filter(|file| is_of_artifact(file)));
                 }
                 continue;
+            }
+            // An image may be published as a layout, whose files the record names as well.
+            let mut there = there;
+            if folder.join(LAYOUT).is_dir() {
+                below(&folder.join(LAYOUT), &mut there)?;
             }
             all_regular(&there)?;
             missing.extend(missing_in(&folder, &mut notes));
@@ -323,6 +331,14 @@ fn all_regular(there: &[PathBuf]) -> Result<(), Failure> {
         Some(other) => Err(Failure::input(format!("{} is no regular file", other.display()))),
         None => Ok(()),
     }
+}
+
+/// Adds what is in a folder and in those below it, folders aside.
+fn below(folder: &Path, all: &mut Vec<PathBuf>) -> Result<(), Failure> {
+    for path in entries(folder)? {
+        if path.is_dir() && !path.is_symlink() { below(&path, all)? } else { all.push(path) }
+    }
+    Ok(())
 }
 
 /// What is in a folder, in order.
