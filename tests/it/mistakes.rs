@@ -258,6 +258,11 @@ fn a_history_says_which_build_had_the_same_bytes() {
         sandbox.kiln().run(["build", "app"]).ends_with(exit::SUCCESS);
     }
     sandbox.kiln().run(["history", "app"]).ends_with(exit::SUCCESS).prints(&["@3", "same bytes as @1"]);
+    // A folder is read in a workspace, too; what the ledger has is that, whatever lies under its name.
+    sandbox.write("monday/record.json", sandbox.read("dist/app/record.json")).write("app/record.json", "{}");
+    sandbox.kiln().run(["history", "app"]).ends_with(exit::SUCCESS).prints(&["@3", "same bytes as @1"]);
+    let folder = sandbox.kiln().run(["history", "monday", "--format", "json"]).ends_with(exit::SUCCESS);
+    assert_eq!(folder.json()[0]["from"], "monday/record.json");
 }
 
 #[test]

@@ -15,18 +15,25 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 pub(crate) fn run(settings: &Settings, command: &History, printer: Printer) -> Result<Exit, Failure> {
-    let names: Result<Vec<ArtifactName>, _> = command.artifacts.iter().map(|text| text.parse()).collect();
-    let is_there = |text: &String| Path::new(text).is_file() || !settings.environment.has_workspace();
-    let names = match names {
-        Ok(names) if names.is_empty() || !command.artifacts.iter().any(is_there) => names,
-        _ => return named(settings, &command.artifacts, printer),
-    };
     if !settings.environment.has_workspace() {
-        return Err(Failure::input("there is no workspace here, and so no ledger")
-            .hint("name records, folders of them or references to a registry: kiln history FOLDER")
-            .hint("or change to a workspace; kiln init makes one of a project"));
+        return match command.artifacts.is_empty() {
+            false => named(settings, &command.artifacts, printer),
+            true => Err(Failure::input("there is no workspace here, and so no ledger")
+                .hint("name records, folders of them or references to a registry: kiln history FOLDER")
+                .hint("or change to a workspace; kiln init makes one of a project")),
+        };
     }
     let known = artifacts_with_history(&settings.environment)?;
+    let names: Result<Vec<ArtifactName>, _> = command.artifacts.iter().map(|text| text.parse()).collect();
+    // What the ledger has is an artifact, be there a file or a folder of its name or not.
+    let is_path = |text: &String| {
+        let is_known = text.parse().is_ok_and(|name: ArtifactName| known.contains(&name));
+        !is_known && Path::new(text).exists()
+    };
+    let names = match names {
+        Ok(names) if !command.artifacts.iter().any(is_path) => names,
+        _ => return named(settings, &command.artifacts, printer),
+    };
     let artifacts = if names.is_empty() { known.clone() } else { names };
     let mut all: BTreeMap<ArtifactName, Vec<LedgerEntry>> = BTreeMap::new();
     let mut broken = Vec::new();
