@@ -340,6 +340,42 @@ fn a_dockerfile_of_a_usual_name_has_a_base() {
         .says(&["`python` names no tag, so that it cannot be pinned"]);
 }
 
+/// One name is of one image: neither that of a runtime, nor what is there, nor another image of the same name and tag.
+#[test]
+fn images_of_one_name_have_bases_of_their_own() {
+    let lambda = "registry.example.org/lambda/python:3.13";
+    let two = format!(
+        "FROM python:3.13 AS Build\nCOPY <<EOF /x\nfrom flask import Flask\nEOF\nFROM {lambda}\nCOPY --from=build /x /x\n"
+    );
+    let template = "Resources:\n  worker: {Type: AWS::Serverless::Function, Properties: {Runtime: python3.13, Handler: app.handler, CodeUri: worker, Architectures: [x86_64]}}\n";
+    let sandbox = project(&[
+        ("api/Dockerfile", &two),
+        ("other/Dockerfile", &format!("FROM {lambda}\n")),
+        ("template.yaml", template),
+        ("worker/app.py", "def handler(event: dict[str, int], context: object, /) -> dict:\n    return {}\n"),
+        (
+            "images/python-3.13-image.toml",
+            "kind = \"registry\"\nplatforms = [\"linux/amd64\"]\n[registry]\nreference = \"registry.example.org/own:1\"\n",
+        ),
+    ]);
+    sandbox.kiln().run(["init"]).ends_with(exit::SUCCESS);
+    let base = |name: &str| text(&sandbox, &format!("images/{name}.toml"));
+    assert!(base("python-3.13").contains("kind = \"debian\""), "of the function's runtime");
+    assert!(base("python-3.13-image").contains("registry.example.org/own:1"), "as it was");
+    assert!(base("python-3.13-image-2").contains("docker.io/library/python:3.13"));
+    assert!(base("python-3.13-image-3").contains(lambda));
+    let manifest = text(&sandbox, "manifests/api.toml");
+    assert!(manifest.contains("\"python:3.13\" = \"python-3.13-image-2\""), "{manifest}");
+    let named = format!("\"{lambda}\" = \"python-3.13-image-3\"");
+    for manifest in [manifest, text(&sandbox, "manifests/other.toml")] {
+        assert!(manifest.contains(&named), "{manifest}");
+    }
+    // What was written is what is planned when it is run again.
+    let again = sandbox.kiln().run(["init"]).ends_with(exit::SUCCESS);
+    again.does_not_say("differs");
+    assert!(!sandbox.path("images/python-3.13-image-4.toml").exists());
+}
+
 /// The image that a plain name means, from a registry: a mirror here of Docker's own.
 #[test]
 fn a_dockerfile_of_a_usual_name_in_three_commands() {

@@ -188,6 +188,42 @@ fn parameters_and_variables_of_templates_stand_for_their_defaults() {
     assert!(!manifest.contains("timeout"), "what is stated and not told has no default: {manifest}");
 }
 
+/// Values that are looked up, given otherwise or not to be seen are none that a manifest has; a text that would have no end is not
+/// put together.
+#[test]
+fn a_default_that_is_not_the_value_is_not_copied() {
+    let long = "x".repeat(3_000);
+    let variables = format!(
+        "{{TABLE: !Ref Table, STAGE: !Ref Stage, TOKEN: !Ref Token, LONG: !Sub '{}', NAME: !Ref Name}}",
+        "${Long}".repeat(90)
+    );
+    let template = format!(
+        "Parameters:\n  Table: {{Type: 'AWS::SSM::Parameter::Value<String>', Default: /app/table}}\n  Stage: {{Type: String, Default: dev}}\n  \
+         Token: {{Type: String, NoEcho: true, Default: hunter2}}\n  Long: {{Type: String, Default: {long}}}\n  Name: {{Type: String, Default: orders}}\n\
+         Globals:\n  Function:\n    Layers: [!Ref common]\nResources:\n  fn:\n    Type: AWS::Serverless::Function\n    Properties:\n      \
+         Runtime: python3.13\n      Handler: app.handler\n      CodeUri: fn\n      Layers: [!Ref own]\n      Environment: {{Variables: {variables}}}\n  \
+         common: {{Type: 'AWS::Serverless::LayerVersion', Properties: {{ContentUri: ., CompatibleRuntimes: [python3.13]}}}}\n  \
+         own: {{Type: 'AWS::Serverless::LayerVersion', Properties: {{ContentUri: own, CompatibleRuntimes: [python3.13]}}}}\n"
+    );
+    let sandbox = project(&[
+        ("template.yaml", &template),
+        (
+            "samconfig.toml",
+            "version = 0.1\n[default.deploy.parameters]\nparameter_overrides = \"Stage=prod\"\n",
+        ),
+        ("fn/app.py", HANDLER),
+        ("python/shared.py", "NAME = 1\n"),
+        ("own/python/mine.py", "NAME = 1\n"),
+    ]);
+    sandbox.kiln().run(["init"]).ends_with(exit::SUCCESS);
+    let manifest = text(&sandbox, "manifests/fn.toml");
+    contains(&manifest, &["\nlayers = [\"common\", \"own\"]", "\"NAME\" = \"orders\""]);
+    for value in ["/app/table", "\"dev\"", "hunter2", "xxx"] {
+        assert!(!manifest.contains(value), "{value}: {manifest}");
+    }
+    contains(&text(&sandbox, "manifests/common.toml"), &["\npath = \"../python\""]);
+}
+
 #[test]
 fn what_states_no_architecture_has_the_default_of_its_kind() {
     let sandbox = project(&[

@@ -36,27 +36,46 @@ pub(crate) fn read(folder: &Folder, reading: &mut Reading) {
 
 /// The images that are named in `FROM`, but for earlier stages and `scratch`.
 pub(crate) fn images(text: &str) -> Vec<String> {
-    let (mut stages, mut images) = (Vec::new(), Vec::new());
-    for line in text.lines() {
+    let (mut stages, mut images): (Vec<String>, Vec<String>) = (Vec::new(), Vec::new());
+    let mut lines = text.lines();
+    while let Some(line) = lines.next() {
+        // A here-document is what is written or run, and no instruction.
+        for end in here_documents(line) {
+            lines.by_ref().find(|line| line.trim_start_matches('\t') == end);
+        }
         let mut words = line.split_whitespace();
         if !words.next().is_some_and(|word| word.eq_ignore_ascii_case("from")) {
             continue;
         }
         let words: Vec<&str> = words.filter(|word| !word.starts_with("--")).collect();
         if let [image, rest @ ..] = words.as_slice() {
-            let is_new =
-                !stages.contains(image) && *image != "scratch" && !images.iter().any(|one| one == image);
+            // Builders compare the names of stages without case.
+            let is_stage = stages.iter().any(|stage| stage.eq_ignore_ascii_case(image));
+            let is_new = !is_stage && *image != "scratch" && !images.iter().any(|one| one == image);
             if is_new {
                 images.push((*image).to_owned());
             }
             if let [word, stage] = rest
                 && word.eq_ignore_ascii_case("as")
             {
-                stages.push(*stage);
+                stages.push((*stage).to_owned());
             }
         }
     }
     images
+}
+
+/// The words that end the here-documents of an instruction (`COPY <<EOF`, `RUN <<-"EOF"`), in order.
+fn here_documents(line: &str) -> Vec<String> {
+    let is_able = line.split_whitespace().next().is_some_and(|word| {
+        ["copy", "add", "run"].iter().any(|instruction| word.eq_ignore_ascii_case(instruction))
+    });
+    let starts = line.split("<<").skip(1).filter(|_| is_able);
+    let words = starts.map(|rest| {
+        let rest = rest.strip_prefix('-').unwrap_or(rest).trim_start_matches(['"', '\'']);
+        rest.chars().take_while(|c| c.is_alphanumeric() || *c == '_').collect::<String>()
+    });
+    words.filter(|word| !word.is_empty()).collect()
 }
 
 /// What has to be done for an image that a Dockerfile names.

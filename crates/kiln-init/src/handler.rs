@@ -13,14 +13,10 @@ pub(crate) fn artifact_name(text: &str) -> Result<ArtifactName, NameError> {
 pub(crate) fn handlers_of(code: &str) -> Vec<&'static str> {
     let named = |name: &str| {
         code.lines().any(|line| match line.strip_prefix("def ").and_then(|line| line.strip_prefix(name)) {
-            // A signature that goes on in the next line is one, too.
-            Some(rest) => {
-                rest.starts_with('(')
-                    && rest.split(')').next().is_some_and(|signature| {
-                        !rest.contains(')')
-                            || signature.split(',').filter(|one| !one.trim().is_empty()).count() == 2
-                    })
-            }
+            Some(rest) => rest.strip_prefix('(').is_some_and(|rest| {
+                // A signature that goes on in the next line is one, too.
+                parameters(rest).is_none_or(|count| count == 2)
+            }),
             None => line
                 .strip_prefix(name)
                 .map(str::trim_start)
@@ -29,6 +25,28 @@ pub(crate) fn handlers_of(code: &str) -> Vec<&'static str> {
         })
     };
     ["handler", "lambda_handler"].into_iter().filter(|name| named(name)).collect()
+}
+
+/// How many parameters a signature has, from behind its parenthesis; nothing where it does not end in this line.
+fn parameters(signature: &str) -> Option<usize> {
+    let (mut depth, mut start, mut count) = (0_usize, 0, 0);
+    for (at, c) in signature.char_indices() {
+        match c {
+            '(' | '[' | '{' => depth += 1,
+            ']' | '}' | ')' if depth > 0 => depth -= 1,
+            ',' | ')' if depth == 0 => {
+                // `/` and `*` alone say how the others are given.
+                let one = signature.get(start..at)?.trim();
+                count += usize::from(!matches!(one, "" | "/" | "*"));
+                start = at + 1;
+                if c == ')' {
+                    return Some(count);
+                }
+            }
+            _ => {}
+        }
+    }
+    None
 }
 
 /// Whether a file is of tests or of tools, in which a handler is none of an artifact.
@@ -66,6 +84,9 @@ mod tests {
         check("def lambda_handler(event: dict, context,) -> dict:\n", &["lambda_handler"]);
         check("def lambda_handler(\n    event,\n    context,\n):\n", &["lambda_handler"]);
         check("app = FastAPI()\nhandler = Mangum(app)\n", &["handler"]);
+        check("def handler(event: dict[str, Any], context: Context, /) -> dict[str, int]:\n", &["handler"]);
+        check("def handler(event=dict(a=1), context=None):\n", &["handler"]);
+        check("def handler(event, context, more):\n", &[]);
         check("def handler(event):\n", &[]);
         check("class A:\n    def handler(self, event):\n", &[]);
         check("def handlers(event, context):\n", &[]);

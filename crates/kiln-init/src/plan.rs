@@ -177,7 +177,8 @@ fn complete(folder: &Folder, artifact: &mut Artifact, is_deployed: bool, options
     }
     if let Told::Is(source) = &mut artifact.source {
         let code = source.path.clone();
-        let of_layer = code.strip_suffix("/python").filter(|_| artifact.kind == Kind::Layer);
+        let of_layer = code.strip_suffix("python").filter(|_| artifact.kind == Kind::Layer);
+        let of_layer = of_layer.and_then(|of| if of.is_empty() { Some(of) } else { of.strip_suffix('/') });
         artifact.lock = dependencies::lock(folder, of_layer.unwrap_or(&code), is_deployed, &artifact.name);
         if !is_deployed {
             artifact.runtime = dependencies::runtime(folder, &code);
@@ -287,6 +288,9 @@ fn written(folder: &Folder, artifacts: Vec<Artifact>, remarks: Vec<String>) -> R
         b"# The workspace. Every key is optional but this one.\nformat = \"1\"\n".to_vec(),
     );
     let mut bases: BTreeMap<String, (&Runtime, BTreeSet<Platform>)> = BTreeMap::new();
+    let mut images_by_reference: BTreeMap<String, ImageBase> = BTreeMap::new();
+    let of_runtimes = artifacts.iter().filter(|artifact| artifact.dockerfile.is_none());
+    let mut taken: BTreeSet<String> = of_runtimes.filter_map(base_of).collect();
     for mut artifact in artifacts {
         if let Some((file, _)) = &artifact.dockerfile {
             let images = dockerfile::images(folder.text(file).unwrap_or_default());
@@ -303,10 +307,6 @@ fn written(folder: &Folder, artifacts: Vec<Artifact>, remarks: Vec<String>) -> R
             }
             for image in images {
                 if let Pin::Base { name, reference } = dockerfile::pin(&image) {
-                    let platforms: Vec<String> =
-                        platforms(&artifact).map(|platform| format!("\"{platform}\"")).collect();
-                    let platforms = platforms.join(", ");
-                    let name = if bases.contains_key(&name) { format!("{name}-image") } else { name };
                     let meant = match reference == image {
                         true => String::new(),
                         false => format!(
@@ -314,12 +314,17 @@ fn written(folder: &Folder, artifacts: Vec<Artifact>, remarks: Vec<String>) -> R
                             image.chars().filter(|c| !c.is_control()).take(100).collect::<String>()
                         ),
                     };
-                    let text = format!(
-                        "# What {file} starts from.\n{meant}kind = \"registry\"\nplatforms = [{platforms}]\n\n[registry]\nreference = {}\n",
-                        quoted(&reference)
-                    );
-                    files.insert(format!("images/{name}.toml"), text.into_bytes());
-                    artifact.bases.insert(image, name);
+                    let base = images_by_reference.entry(reference).or_insert_with_key(|reference| {
+                        let name = free_name(folder, &name, reference, &taken);
+                        taken.insert(name.clone());
+                        ImageBase {
+                            name,
+                            head: format!("# What {file} starts from.\n{meant}"),
+                            platforms: BTreeSet::new(),
+                        }
+                    });
+                    base.platforms.extend(platforms(&artifact));
+                    artifact.bases.insert(image, base.name.clone());
                 }
             }
         } else if let (Some(base), Some(runtime)) =
@@ -336,6 +341,15 @@ fn written(folder: &Folder, artifacts: Vec<Artifact>, remarks: Vec<String>) -> R
         }
         plan.found.push(found);
         files.insert(path, manifest(&artifact).into_bytes());
+    }
+    for (reference, ImageBase { name, head, platforms }) in images_by_reference {
+        let platforms: Vec<String> = platforms.iter().map(|platform| format!("\"{platform}\"")).collect();
+        let text = format!(
+            "{head}kind = \"registry\"\nplatforms = [{}]\n\n[registry]\nreference = {}\n",
+            platforms.join(", "),
+            quoted(&reference)
+        );
+        files.insert(format!("images/{name}.toml"), text.into_bytes());
     }
     for (name, (runtime, platforms)) in bases {
         let is_arm_alone = !platforms.contains(&Platform { architecture: Architecture::Amd64 });
@@ -369,6 +383,28 @@ fn written(folder: &Folder, artifacts: Vec<Artifact>, remarks: Vec<String>) -> R
     plan.files.extend(ignored(folder));
     plan.files.sort_by(|one, other| one.path.cmp(&other.path));
     Ok(plan)
+}
+
+/// A base that stands for an image of Dockerfiles.
+struct ImageBase {
+    name: String,
+    /// The lines that say where it is from.
+    head: String,
+    platforms: BTreeSet<Platform>,
+}
+
+/// The name of a base for an image: the first that no other base of the project has.
+fn free_name(folder: &Folder, name: &str, reference: &str, taken: &BTreeSet<String>) -> String {
+    let is_of_another = |name: &str| {
+        folder.text(&format!("images/{name}.toml")).is_some_and(|text| {
+            let table: Option<toml::Table> = text.parse().ok();
+            let there = table.as_ref().and_then(|table| table.get("registry")?.get("reference")?.as_str());
+            there != Some(reference)
+        })
+    };
+    let first = [name.to_owned(), format!("{name}-image")];
+    let mut others = first.into_iter().chain((2..).map(|number| format!("{name}-image-{number}")));
+    others.find(|name| !taken.contains(name) && !is_of_another(name)).unwrap_or_default()
 }
 
 /// Every architecture of Lambda.

@@ -4,7 +4,7 @@ use crate::artifact::{Artifact, Kind, Source, Told, Variable};
 use crate::folder::{Folder, name_of, parent, resolve};
 use crate::handler::artifact_name;
 use crate::reading::Reading;
-use crate::stated::{Origins, Stated, code, runtime_of_layer};
+use crate::stated::{LONGEST, LOOKED_UP, Origins, Stated, code, runtime_of_layer};
 use crate::yaml::Yaml;
 
 /// Whether a file is a template, by its name; its content says the rest.
@@ -25,6 +25,8 @@ pub(crate) fn read(folder: &Folder, path: &str, text: &str, reading: &mut Readin
     for (id, resource) in resources.entries() {
         let kind = resource.get("Type").and_then(Yaml::text).unwrap_or_default();
         let Some(properties) = resource.get("Properties") else { continue };
+        // They are of SAM's own resources alone.
+        let globals = globals.filter(|_| kind == "AWS::Serverless::Function");
         let one = Resource { folder, path, template: &template, id, resource, properties, globals };
         match kind {
             "AWS::Serverless::Function" | "AWS::Lambda::Function" => one.function(kind, reading),
@@ -78,13 +80,19 @@ impl Resource<'_> {
             parameter.get("Type").and_then(Yaml::text).is_some_and(|kind| kind.starts_with("AWS::SSM::"));
         let settings = resolve(parent(self.path), "samconfig.toml")?;
         let is_given = self.folder.text(&settings).is_some_and(|text| overrides(text, name));
-        parameter.get("Default").and_then(Yaml::text).filter(|_| !is_looked_up && !is_given)
+        let default = parameter.get("Default").and_then(Yaml::text).filter(|text| text.len() <= LONGEST);
+        // What is not to be seen is not to be committed either.
+        let is_secret = parameter.get("NoEcho").and_then(Yaml::text).is_some_and(|text| text != "false");
+        default.filter(|_| !is_looked_up && !is_given && !is_secret)
     }
 
     /// What `!Sub` makes of parameters with a default, and the names of these.
     fn filled_in<'t>(&self, text: &'t str) -> Option<(String, Vec<&'t str>)> {
         let (mut filled, mut names, mut rest) = (String::new(), Vec::new(), text);
         while let Some((before, after)) = rest.split_once("${") {
+            if names.len() == LOOKED_UP as usize || filled.len() > LONGEST {
+                return None;
+            }
             let (name, after) = after.split_once('}')?;
             filled.push_str(before);
             filled.push_str(self.default_of(name)?);
@@ -178,12 +186,16 @@ impl Resource<'_> {
                 }
             }
         }
-        match self.property("Layers") {
-            None => {}
-            Some(Yaml::List(layers)) => {
-                layers.iter().for_each(|layer| self.deployed_with(layer, &mut artifact))
+        // SAM appends a function's layers to those of all.
+        for layers in [self.globals.and_then(|globals| globals.get("Layers")), self.properties.get("Layers")]
+        {
+            match layers {
+                None => {}
+                Some(Yaml::List(layers)) => {
+                    layers.iter().for_each(|layer| self.deployed_with(layer, &mut artifact));
+                }
+                Some(other) => self.deployed_with(other, &mut artifact),
             }
-            Some(other) => self.deployed_with(other, &mut artifact),
         }
         reading.add(artifact);
     }
@@ -209,8 +221,7 @@ impl Resource<'_> {
             return Variable::Is(text);
         }
         let Some(name) = value.reference() else { return Variable::Unknown };
-        let default = self.template.at(&["Parameters", name, "Default"]).and_then(Yaml::text);
-        match (default, self.template.at(&["Resources", name])) {
+        match (self.default_of(name), self.template.at(&["Resources", name])) {
             (Some(default), _) => Variable::Is(default.to_owned()),
             (None, Some(resource)) => match self.name_of(resource) {
                 Some(stated) => Variable::Is(stated),
@@ -262,6 +273,7 @@ impl Resource<'_> {
         // A manifest names what goes below python/; a folder as SAM has it brings that itself.
         if let Told::Is(source) = &mut artifact.source {
             let python = format!("{}/python", source.path);
+            let python = python.trim_start_matches('/').to_owned();
             if self.folder.has_folder(&python) {
                 source.path = python;
             }

@@ -5,7 +5,7 @@ use crate::folder::{Folder, name_of};
 use crate::handler::artifact_name;
 use crate::reading::Reading;
 use crate::sam::untold_layer;
-use crate::stated::{Stated, code, code_of_layer, runtime_of_layer};
+use crate::stated::{LONGEST, LOOKED_UP, Stated, code, code_of_layer, runtime_of_layer};
 use crate::yaml::Yaml;
 use kiln_record::ArtifactName;
 use std::collections::BTreeMap;
@@ -14,11 +14,6 @@ use std::collections::BTreeMap;
 pub(crate) fn is_service(path: &str) -> bool {
     matches!(name_of(path), "serverless.yml" | "serverless.yaml")
 }
-
-/// How many variables are looked up for one value, those in each other included.
-const LOOKED_UP: u32 = 100;
-/// How long a value may become, in bytes.
-const LONGEST: usize = 4096;
 
 /// A text with those of Serverless's variables that the file itself tells: `${self:…}`, the stage, and what has a default.
 fn written_out(service: &Yaml, value: &Yaml) -> Option<String> {

@@ -6,6 +6,11 @@ use crate::render::relative;
 use kiln_record::Architecture;
 use std::collections::BTreeMap;
 
+/// How often one value may be looked up in another, so that values that name each other come to an end.
+pub(crate) const LOOKED_UP: u32 = 100;
+/// The longest text that values are put together to, in bytes.
+pub(crate) const LONGEST: usize = 4096;
+
 /// Where the values of keys are from that a file states by another name, by key.
 pub(crate) type Origins = BTreeMap<&'static str, String>;
 

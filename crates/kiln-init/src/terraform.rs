@@ -4,7 +4,7 @@ use crate::artifact::{Artifact, Kind, Source, Told, Variable};
 use crate::folder::{Folder, join, name_of, parent, resolve};
 use crate::handler::artifact_name;
 use crate::reading::Reading;
-use crate::stated::{Origins, Stated, code, code_of_layer, runtime_of_layer};
+use crate::stated::{LONGEST, LOOKED_UP, Origins, Stated, code, code_of_layer, runtime_of_layer};
 use crate::yaml::Yaml;
 use hcl_edit::Span as _;
 use hcl_edit::expr::{Expression, TraversalOperator};
@@ -12,11 +12,6 @@ use hcl_edit::structure::{Block, Body};
 use hcl_edit::template::Element;
 use kiln_record::ArtifactName;
 use std::collections::{BTreeMap, BTreeSet};
-
-/// How many names are looked up for one value, those in each other included.
-const LOOKED_UP: u32 = 100;
-/// How long a value may become, in bytes.
-const LONGEST: usize = 4096;
 
 /// Whether a file states something, by its name: a file of a module, or one with values of variables that is always read.
 pub(crate) fn is_read(path: &str) -> bool {
