@@ -125,7 +125,12 @@ fn take(
     meant: Option<&str>,
     touched: &mut Vec<Range<usize>>,
 ) -> bool {
-    let at = table.iter().find(|(key, value)| key.span() == *place || value.span() == *place);
+    // An array of tables has the place of its first.
+    let is_it = |value: &Spanned<DeValue<'_>>| {
+        value.span() == *place
+            && !matches!(value.get_ref(), DeValue::Array(items) if items.iter().any(|item| item.span() == *place))
+    };
+    let at = table.iter().find(|(key, value)| key.span() == *place || is_it(value));
     let Some(key) = at.map(|(key, _)| key.clone()) else {
         return table.iter_mut().any(|(_, value)| take_within(value, place, meant, touched));
     };

@@ -119,6 +119,11 @@ fn problems_name_file_line_and_remedy() {
             "manifests/app.toml:15: unknown field `timeout`",
         ],
     );
+    let steps = FUNCTION.to_owned() + "[[step]]\nname = \"one\"\n[[step]]\nnmae = \"two\"\nargv = [1]\n";
+    check(
+        &files(BASE, &[("manifests/app.toml", &steps)]),
+        &["app.toml:10: missing field `argv`", "app.toml:13: unknown field `nmae`", "app.toml:14: "],
+    );
     let settings = "format = \"1\"\nrewiev = 1\n[python]\nindex = 3\n[trust]\nmax-age = 5\nregistry = []\n";
     let mut wrong = files(BASE, &[("manifests/app.toml", FUNCTION)]);
     wrong.settings = Some(file("kiln.toml", settings));
