@@ -121,3 +121,37 @@ fn what_a_manifest_states_by_now_is_not_asked_for_again() {
         kiln.run(["init"]).ends_with(exit::SUCCESS).says(&["next: kiln lock --all, then kiln build --all"]);
     assert!(!again.stdout.contains("not told"), "{again}");
 }
+
+/// A base is of what is built on it, also of what came later.
+#[test]
+fn a_base_that_is_not_for_a_new_platform_is_told() {
+    let function = |name: &str, architecture: &str| {
+        format!(
+            "  {name}: {{Type: AWS::Serverless::Function, Properties: {{Runtime: python3.13, Handler: app.handler, CodeUri: {name}, \
+             Architectures: [{architecture}]}}}}\n"
+        )
+    };
+    let template = format!("Resources:\n{}", function("one", "x86_64"));
+    let code = "def handler(event, context):\n    return 1\n";
+    let sandbox =
+        project(&[("template.yaml", template.as_str()), ("one/app.py", code), ("two/app.py", code)]);
+    sandbox.kiln().run(["init"]).ends_with(exit::SUCCESS);
+    sandbox.write("template.yaml", template + &function("two", "arm64"));
+    sandbox
+        .kiln()
+        .run(["init"])
+        .ends_with(exit::SUCCESS)
+        .prints(&["images/python-3.13.toml: there already", "differs: platforms is [\"linux/amd64\"] there"]);
+}
+
+/// What a link leads to is not the project's.
+#[test]
+fn nothing_is_written_through_a_link() {
+    let sandbox = project(&[("app.py", "def handler(event, context):\n    return 1\n")]);
+    let elsewhere = tempfile::tempdir().unwrap();
+    std::os::unix::fs::symlink(elsewhere.path(), sandbox.path("manifests")).unwrap();
+    let refused = sandbox.kiln().run(["init", "--runtime", "python3.13"]).ends_with(exit::INPUT_INVALID);
+    refused.says(&["manifests is a link, and manifests/", "nothing was written"]);
+    assert_eq!(elsewhere.path().read_dir().unwrap().count(), 0);
+    assert!(!sandbox.path("kiln.toml").exists());
+}

@@ -374,6 +374,7 @@ fn written(folder: &Folder, artifacts: Vec<Artifact>, remarks: Vec<String>) -> R
     for (path, content) in files {
         match folder.has_file(&path) {
             true => {
+                plan.differences.extend(without_platforms(folder, &path, &content));
                 plan.kept.push(path.clone());
                 plan.there.insert(path, content);
             }
@@ -383,6 +384,20 @@ fn written(folder: &Folder, artifacts: Vec<Artifact>, remarks: Vec<String>) -> R
     plan.files.extend(ignored(folder));
     plan.files.sort_by(|one, other| one.path.cmp(&other.path));
     Ok(plan)
+}
+
+/// What a base that is there is not for, and the project needs it for.
+fn without_platforms(folder: &Folder, path: &str, planned: &[u8]) -> Option<Difference> {
+    let platforms = |text: &str| text.parse::<toml::Table>().ok()?.remove("platforms");
+    let (there, planned) = (platforms(folder.text(path)?)?, platforms(str::from_utf8(planned).ok()?)?);
+    let (has, needed) = (there.as_array()?, planned.as_array()?);
+    (!needed.iter().all(|platform| has.contains(platform))).then(|| Difference {
+        path: path.to_owned(),
+        key: "platforms".to_owned(),
+        there: Some(there.to_string()),
+        project: planned.to_string(),
+        stated_by: None,
+    })
 }
 
 /// A base that stands for an image of Dockerfiles.

@@ -26,6 +26,9 @@ pub(crate) fn run(call: &Call<'_>, command: &Init, printer: Printer) -> Result<E
         }
         return Err(failure);
     }
+    for file in &plan.files {
+        through_no_link(&root, &file.path)?;
+    }
     if !command.dry_run {
         for file in &plan.files {
             write(&root, file)?;
@@ -45,6 +48,19 @@ pub(crate) fn folder(given: Option<&Path>) -> Result<PathBuf, Failure> {
         .map_err(|error| Failure::usage(format!("the current folder cannot be read: {error}")))?;
     let folder = given.map_or_else(|| current.clone(), |given| current.join(given));
     fs::canonicalize(folder).map_err(|error| Failure::usage(error.to_string()))
+}
+
+/// Refuses to write through a link: what the project chooses the name of would come to be somewhere else.
+fn through_no_link(root: &Path, file: &str) -> Result<(), Failure> {
+    let parts =
+        Path::new(file).ancestors().filter(|part| root.join(part).is_symlink() && *part != Path::new(""));
+    match parts.last() {
+        None => Ok(()),
+        Some(link) => {
+            Err(Failure::input(format!("{} is a link, and {file} is written through none", link.display()))
+                .hint("put what it leads to in its place; nothing was written"))
+        }
+    }
 }
 
 /// Writes one file. What is there is never replaced, be it made in this very moment.
