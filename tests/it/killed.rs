@@ -53,11 +53,11 @@ fn killed_mid_build() {
             if ended.code.is_none() {
                 break (before, pid);
             }
-            // The machine has become faster: this is how long it takes now.
+            // The machine has become faster: the next is killed earlier than this one ended.
             ended.ends_with(exit::SUCCESS);
-            duration = start.elapsed();
+            duration = start.elapsed().mul_f64(0.8);
             attempts += 1;
-            assert!(attempts < 5, "every build ends before it can be killed");
+            assert!(attempts < 20, "every build ends before it can be killed");
         };
         let at_death = published(&sandbox);
 
