@@ -50,7 +50,7 @@ fn what_a_template_states_otherwise_since_is_told_with_its_line() {
             "differs: check.timeout is \"3s\" there, and \"20 s\" by template.yaml:12\n",
             "differs: check.env.LEVEL is \"info\" there, and \"debug\" by template.yaml:10\n",
         ])
-        .says(&["what differs is for you to change in the manifest"]);
+        .says(&["what differs is for you to change in the file"]);
     assert_eq!(sandbox.read("manifests/fn.toml"), manifest, "nothing is changed");
     let document = kiln.run(["init", "--dry-run", "--format", "json"]).ends_with(exit::SUCCESS).json();
     assert_eq!(

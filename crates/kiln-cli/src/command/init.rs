@@ -117,7 +117,7 @@ fn print(plan: &InitPlan, dry_run: bool, printer: Printer) {
     }
     if !plan.differences.is_empty() {
         printer.talk(
-            "what differs is for you to change in the manifest; or remove it, and kiln init writes it anew",
+            "what differs is for you to change in the file; or remove it, and kiln init writes it anew",
         );
     }
     for (runtime, reference) in &plan.from_registries {

@@ -117,22 +117,7 @@ impl Missing {
     }
 
     fn row(&self) -> Row<'_> {
-        Row {
-            file: &self.file,
-            digest: String::new(),
-            size: 0,
-            record: Some(&self.record),
-            artifact: None,
-            bytes_equal: false,
-            tree_equal: None,
-            ledger: "not-checked",
-            build: None,
-            differences: &[],
-            also: &[],
-            missing: true,
-            unread: None,
-            line: None,
-        }
+        Row { record: Some(&self.record), missing: true, ..Row::unlooked(&self.file) }
     }
 
     fn judgement(&self, root: &Path) -> Judgement {
@@ -168,22 +153,8 @@ impl Unread {
     }
 
     fn row(&self) -> Row<'_> {
-        Row {
-            file: &self.file,
-            digest: String::new(),
-            size: 0,
-            record: None,
-            artifact: None,
-            bytes_equal: false,
-            tree_equal: None,
-            ledger: "not-checked",
-            build: None,
-            differences: &[],
-            also: &[],
-            missing: false,
-            unread: Some(&self.reason),
-            line: self.place.as_ref().and_then(|place| place.line),
-        }
+        let line = self.place.as_ref().and_then(|place| place.line);
+        Row { unread: Some(&self.reason), line, ..Row::unlooked(&self.file) }
     }
 
     fn judgement(&self, root: &Path) -> Judgement {
@@ -431,6 +402,26 @@ pub(crate) struct Row<'a> {
 }
 
 impl<'a> Row<'a> {
+    /// Of a file whose content was not looked at.
+    fn unlooked(file: &'a str) -> Self {
+        Self {
+            file,
+            digest: String::new(),
+            size: 0,
+            record: None,
+            artifact: None,
+            bytes_equal: false,
+            tree_equal: None,
+            ledger: "not-checked",
+            build: None,
+            differences: &[],
+            also: &[],
+            missing: false,
+            unread: None,
+            line: None,
+        }
+    }
+
     fn new(file: &'a str, verdict: &'a FileVerdict) -> Self {
         let (ledger, build) = match verdict.ledger {
             LedgerVerdict::Build(number) => ("build", Some(number)),
