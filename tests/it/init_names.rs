@@ -2,13 +2,8 @@
 //! name it is from, and what no file tells is not told.
 
 use crate::arm64::runs_arm64;
-use crate::harness::Sandbox;
-use crate::init::project;
+use crate::init::{project, text};
 use kiln_record::exit;
-
-fn text(sandbox: &Sandbox, path: &str) -> String {
-    String::from_utf8(sandbox.read(path)).unwrap()
-}
 
 fn contains(text: &str, parts: &[&str]) {
     for part in parts {

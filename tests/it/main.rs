@@ -52,6 +52,7 @@ mod incremental;
 mod indexes;
 mod init;
 mod init_again;
+mod init_dockerfiles;
 mod init_names;
 mod intrusions;
 mod invocations;
