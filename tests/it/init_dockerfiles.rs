@@ -35,6 +35,30 @@ fn a_dockerfile_of_a_usual_name_has_a_base() {
         .says(&["`python` names no tag, so that it cannot be pinned"]);
 }
 
+/// What is written for a function that is an image is a manifest that can be read.
+#[test]
+fn a_function_of_a_dockerfile_has_the_handler_of_its_command() {
+    let from = "FROM registry.example.org/lambda/python:3.13\nCOPY app.py /var/task/\n";
+    let template = "Resources:\n  billing:\n    Type: AWS::Serverless::Function\n    Properties: {PackageType: Image, ImageConfig: {Command: [bill.run]}}\n    \
+                    Metadata: {DockerContext: billing, Dockerfile: Dockerfile}\n";
+    let sandbox = project(&[
+        ("api/Dockerfile", &format!("{from}CMD [\"app.handler\"]\n")),
+        ("api/app.py", "NAME = 1\n"),
+        ("billing/Dockerfile", &format!("{from}CMD [\"app.handler\"]\n")),
+        ("template.yaml", template),
+    ]);
+    sandbox.kiln().run(["init"]).ends_with(exit::SUCCESS).does_not_say("not told");
+    assert!(text(&sandbox, "manifests/api.toml").contains("\nhandler = \"app.handler\""));
+    assert!(text(&sandbox, "manifests/billing.toml").contains("\nhandler = \"bill.run\""));
+    sandbox.kiln().run(["pins"]).ends_with(exit::SUCCESS);
+    let told = project(&[("api/Dockerfile", from)]);
+    told.kiln()
+        .run(["init"])
+        .ends_with(exit::SUCCESS)
+        .prints(&["not told: handler: the CMD of api/Dockerfile is no list of one handler"]);
+    assert!(text(&told, "manifests/api.toml").contains("\n# handler = \"app.handler\"\n"));
+}
+
 /// One name is of one image: neither that of a runtime, nor what is there, nor another image of the same name and tag.
 #[test]
 fn images_of_one_name_have_bases_of_their_own() {

@@ -1,6 +1,6 @@
 //! Dockerfiles: which images they start from, and what has to stand for these.
 
-use crate::artifact::{Artifact, Kind};
+use crate::artifact::{Artifact, Kind, Told};
 use crate::folder::{Folder, is_dockerfile, name_of, parent};
 use crate::handler::artifact_name;
 use crate::reading::Reading;
@@ -65,6 +65,21 @@ pub(crate) fn images(text: &str) -> Vec<String> {
     images
 }
 
+/// What Lambda calls in the image of a Dockerfile: its last `CMD`, where that is a list of one.
+pub(crate) fn handler(file: &str, text: &str) -> Told<String> {
+    let of_line = |line: &str| {
+        let (word, rest) = line.trim_start().split_once(char::is_whitespace)?;
+        word.eq_ignore_ascii_case("cmd").then(|| serde_json::from_str::<[String; 1]>(rest.trim()).ok())
+    };
+    match text.lines().filter_map(of_line).next_back().flatten() {
+        Some([handler]) => Told::Is(handler),
+        None => Told::Not {
+            why: format!("the CMD of {file} is no list of one handler"),
+            such_as: "app.handler".to_owned(),
+        },
+    }
+}
+
 /// The words that end the here-documents of an instruction (`COPY <<EOF`, `RUN <<-"EOF"`), in order.
 fn here_documents(line: &str) -> Vec<String> {
     let is_able = line.split_whitespace().next().is_some_and(|word| {
@@ -124,6 +139,15 @@ fn with_registry(image: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_handler_is_the_last_command_of_one_word() {
+        let told = |text: &str| handler("Dockerfile", text).value().cloned();
+        assert_eq!(told("CMD [\"a.b\"]\nFROM x\n cmd [ \"app.handler\" ]\n").as_deref(), Some("app.handler"));
+        for text in ["FROM x\n", "CMD app.handler\n", "CMD [\"a\", \"b\"]\n", "CMD [\"a.b\"]\nCMD [\n"] {
+            assert_eq!(told(text), None, "{text}");
+        }
+    }
 
     #[test]
     fn images_are_those_that_are_no_stages() {

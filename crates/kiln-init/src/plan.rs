@@ -293,6 +293,9 @@ fn written(folder: &Folder, artifacts: Vec<Artifact>, remarks: Vec<String>) -> R
     let mut taken: BTreeSet<String> = of_runtimes.filter_map(base_of).collect();
     for mut artifact in artifacts {
         if let Some((file, _)) = &artifact.dockerfile {
+            if artifact.handler.value().is_none() {
+                artifact.handler = dockerfile::handler(file, folder.text(file).unwrap_or_default());
+            }
             let images = dockerfile::images(folder.text(file).unwrap_or_default());
             let unknown = images.iter().find_map(|image| match dockerfile::pin(image) {
                 Pin::Unknown(why) => Some((image, why)),
@@ -473,9 +476,9 @@ fn found(artifact: &Artifact) -> Found {
     }
     if artifact.dockerfile.is_none() {
         one("runtime", why(&artifact.runtime));
-        one("handler", why(&artifact.handler).filter(|_| artifact.kind.is_function()));
         one("source", why(&artifact.source));
     }
+    one("handler", why(&artifact.handler).filter(|_| artifact.kind.is_function()));
     one("architecture", artifact.architecture.as_ref().and_then(why));
     artifact.untold_layers.iter().for_each(|layer| one("layers", Some(layer)));
     Found {

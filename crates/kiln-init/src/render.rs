@@ -54,9 +54,9 @@ pub fn manifest(artifact: &Artifact) -> String {
                 format!("# the base of the runtime below:\n# base = {}\n", quoted(&base))
             }
         };
-        if artifact.kind.is_function() {
-            text += &told("handler", &artifact.handler);
-        }
+    }
+    if artifact.kind.is_function() {
+        text += &told("handler", &artifact.handler);
     }
     layers(&mut text, artifact);
     text += "\n[target]\n";

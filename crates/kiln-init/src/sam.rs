@@ -256,6 +256,13 @@ impl Resource<'_> {
         };
         let Some(mut artifact) = self.start(Kind::LambdaImage, reading) else { return };
         artifact.dockerfile = Some((file, context));
+        // It comes before that of the Dockerfile.
+        if let Some(Yaml::List(command)) = self.properties.at(&["ImageConfig", "Command"])
+            && let [handler] = command.as_slice()
+        {
+            let stated = self.stated_by(handler);
+            artifact.handler = stated.told("handler", "ImageConfig", self.path, &mut artifact.origins);
+        }
         reading.add(artifact);
     }
 
