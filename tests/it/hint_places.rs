@@ -59,7 +59,7 @@ const PLACES: &[(&str, usize, Kind)] = &[
     ("kiln-cli/src/command/find.rs", 1, Ends),
     ("kiln-cli/src/command/gather.rs", 2, Ends),
     ("kiln-cli/src/command/history.rs", 3, Ends),
-    ("kiln-cli/src/command/init.rs", 3, Ends),
+    ("kiln-cli/src/command/init.rs", 4, Ends),
     ("kiln-cli/src/command/invoke.rs", 1, Ends),
     ("kiln-cli/src/command/lock_artifact.rs", 1, Ends),
     ("kiln-cli/src/command/mod.rs", 1, Ends),
